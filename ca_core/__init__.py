@@ -1,0 +1,1 @@
+"""The certification authority: issuance, status, validation, and the statement that a citizen signs."""

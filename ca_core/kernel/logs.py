@@ -1,0 +1,28 @@
+"""Structured logs: one JSON object a line on stderr, under the request id where there is one."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logs(level: str = "info", *, human: bool = False) -> None:
+    """Sets the process's logging up, once. human: for a terminal instead of JSON.
+
+    What is logged is event names and internal ids; a secret, a PIN or a national ID never is.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(stream=sys.stderr, level=number, format="%(message)s")
+    logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

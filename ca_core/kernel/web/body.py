@@ -1,0 +1,83 @@
+"""Request bodies and their fields, bounded and without silent repeats."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from ca_core.kernel.web.errors import BodyTooLarge, MalformedForm, MalformedJson
+
+MAX_FIELDS = 64
+MAX_DEPTH = 16
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The whole body, at most `limit` octets. Raises: BodyTooLarge, before more than the limit is kept."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isascii() or not declared.isdigit() or int(declared) > limit:
+        raise BodyTooLarge
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse_form(octets: bytes) -> dict[str, str]:
+    """The fields of an untrusted form body or query string.
+
+    A repeated field is an error (RFC 6749 s3.1), unlike in Starlette's FormData, which keeps the last.
+    Raises: MalformedForm.
+    """
+    try:
+        pairs = parse_qsl(
+            octets.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(octets),
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise MalformedForm("not a form") from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise MalformedForm("a field is repeated")
+    if any("\x00" in value for value in fields.values()):
+        raise MalformedForm("a NUL character")
+    return fields
+
+
+def parse_json_object(octets: bytes) -> dict[str, Any]:
+    """A JSON object from untrusted octets, at most MAX_DEPTH deep, without repeated members. Raises: MalformedJson."""
+    depth = deepest = 0
+    for octet in octets:
+        if octet in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif octet in b"]}":
+            depth -= 1
+    if deepest > MAX_DEPTH:
+        raise MalformedJson("too deep")
+    try:
+        value = json.loads(octets.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedJson("not JSON") from error
+    if not isinstance(value, dict):
+        raise MalformedJson("not an object")
+    return value
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is repeated")
+    return members
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

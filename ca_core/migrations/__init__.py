@@ -1,0 +1,1 @@
+"""This package's schema history, run by `citizenid db upgrade`."""
