@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from alembic import command, context
 from alembic.autogenerate import compare_metadata
+from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
-from ca_core.kernel.database import Database
+from ca_core.kernel.database import Database, UtcTime
 
 _UPGRADE_LOCK = 0x63697469  # any constant: the advisory lock that two upgrading nodes queue for
 
@@ -64,6 +66,7 @@ def run_environment(metadata: MetaData) -> None:
         target_metadata=metadata,
         version_table=config.attributes["version_table"],
         include_name=lambda name, kind, _: kind != "table" or name in metadata.tables,
+        render_item=_render,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -72,7 +75,16 @@ def run_environment(metadata: MetaData) -> None:
 def new_revision(database: Database, history: History, message: str) -> None:
     """Writes a new revision file from the difference between the code's tables and the database's. For developers."""
     with database.engine.begin() as connection:
-        command.revision(_config(history, connection), message=message, autogenerate=True)
+        number = 1 + sum(1 for _ in (history.folder / "versions").glob("*.py"))
+        command.revision(_config(history, connection), message=message, autogenerate=True, rev_id=f"{number:04d}")
+
+
+def _render(kind: str, item: object, autogenerate: AutogenContext) -> str | Literal[False]:
+    """Our own column type by its name; everything else as Alembic writes it."""
+    if kind == "type" and isinstance(item, UtcTime):
+        autogenerate.imports.add("from ca_core.kernel.database import UtcTime")
+        return "UtcTime()"
+    return False
 
 
 def _config(history: History, connection: Connection | None) -> Config:

@@ -1,0 +1,55 @@
+"""Writing events."""
+
+from ca_core.audit import store
+from ca_core.audit.model import AuditEvent, RecordedEvent, canonical_detail, leaf_hash
+from ca_core.kernel.clock import Clock
+from ca_core.kernel.database import Transaction
+from ca_core.kernel.rng import Rng
+
+_SALT_BYTES = 16
+
+
+class AuditLog:
+    """The log that every act of consequence is written to, in the act's own transaction."""
+
+    def __init__(self, clock: Clock, rng: Rng) -> None:
+        self._clock = clock
+        self._rng = rng
+
+    def append(self, tx: Transaction, event: AuditEvent) -> None:
+        """Records the event with one insert; two logins do not wait for each other here.
+
+        Its place in the chain is given later by `AuditSequencer`. Raises: EventRefused.
+        """
+        detail = canonical_detail(event)
+        at = self._clock()
+        salt = self._rng(_SALT_BYTES)
+        leaf = leaf_hash(
+            at=at,
+            name=event.name,
+            actor=event.actor,
+            outcome=event.outcome.value,
+            subject=event.subject,
+            request_id=event.request_id,
+            detail=detail,
+            salt=salt,
+        )
+        store.append(
+            tx,
+            RecordedEvent(
+                id=0,
+                at=at,
+                name=event.name,
+                actor=event.actor,
+                outcome=event.outcome,
+                subject=event.subject,
+                request_id=event.request_id,
+                detail=detail,
+                salt=salt,
+                leaf_hash=leaf,
+            ),
+        )
+
+    def recent(self, tx: Transaction, *, limit: int = 50) -> list[RecordedEvent]:
+        """The newest events, newest first, at most `limit` (and never over 1,000)."""
+        return store.recent(tx, min(limit, 1_000))

@@ -1,0 +1,321 @@
+"""Tables of intents, certificates and keys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+
+from ca_core.issuance.model import Intent, IssuedCertificate, serial_text
+from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
+from ca_core.schema import metadata
+
+intents = Table(
+    "issuance_intents",
+    metadata,
+    Column("request_id", String(64), primary_key=True),
+    Column("request_digest", String(64), nullable=False),
+    Column("authority_id", BigId, ForeignKey("ca_authorities.id"), nullable=False),
+    Column("serial", String(40), nullable=False),
+    Column("profile", String(64), nullable=False),
+    Column("tbs", LargeBinary, nullable=False),
+    Column("person_id", String(64)),
+    Column("card_number", String(32)),
+    Column("actor", String(128), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("completed_at", UtcTime),
+    UniqueConstraint("authority_id", "serial"),
+)
+Index(
+    "ix_issuance_intents_open",
+    intents.c.created_at,
+    sqlite_where=intents.c.completed_at.is_(None),
+    postgresql_where=intents.c.completed_at.is_(None),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), ForeignKey("issuance_intents.request_id"), nullable=False, unique=True),
+    Column("authority_id", BigId, ForeignKey("ca_authorities.id"), nullable=False),
+    Column("serial", String(40), nullable=False),
+    Column("profile", String(64), nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Column("person_id", String(64), index=True),
+    Column("card_number", String(32), index=True),
+    Column("not_before", UtcTime, nullable=False),
+    Column("not_after", UtcTime, nullable=False),
+    Column("issued_at", UtcTime, nullable=False),
+    UniqueConstraint("authority_id", "serial"),
+)
+
+certified_keys = Table(
+    "certified_keys",
+    metadata,
+    Column("key_digest", String(64), primary_key=True),
+    Column("profile", String(64), nullable=False),
+    Column("holder", String(64), nullable=False),
+    Column("certified_at", UtcTime, nullable=False),
+)
+
+blocked_keys = Table(
+    "blocked_keys",
+    metadata,
+    Column("key_digest", String(64), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("blocked_at", UtcTime, nullable=False),
+)
+
+_INTENT = (
+    intents.c.request_id,
+    intents.c.request_digest,
+    intents.c.authority_id,
+    intents.c.serial,
+    intents.c.profile,
+    intents.c.tbs,
+    intents.c.person_id,
+    intents.c.card_number,
+    intents.c.actor,
+    intents.c.created_at,
+    intents.c.completed_at,
+)
+_ADD_INTENT = Statement(insert(intents).values({column.name: bindparam(column.name) for column in _INTENT}))
+_FIND_INTENT = Statement(select(*_INTENT).where(intents.c.request_id == bindparam("request_id")))
+_OPEN_INTENTS = Statement(
+    select(*_INTENT)
+    .where(intents.c.completed_at.is_(None), intents.c.request_id > bindparam("after"))
+    .order_by(intents.c.request_id)
+    .limit(bindparam("limit"))
+)
+_COMPLETE_INTENT = Statement(
+    update(intents)
+    .where(intents.c.request_id == bindparam("wanted_request_id"), intents.c.completed_at.is_(None))
+    .values(completed_at=bindparam("completed_at"))
+)
+
+_CERTIFICATE = (
+    certificates.c.id,
+    certificates.c.authority_id,
+    certificates.c.serial,
+    certificates.c.der,
+    certificates.c.profile,
+    certificates.c.person_id,
+    certificates.c.card_number,
+)
+_ADD_CERTIFICATE = Statement(
+    insert(certificates)
+    .values(
+        request_id=bindparam("request_id"),
+        authority_id=bindparam("authority_id"),
+        serial=bindparam("serial"),
+        profile=bindparam("profile"),
+        der=bindparam("der"),
+        person_id=bindparam("person_id"),
+        card_number=bindparam("card_number"),
+        not_before=bindparam("not_before"),
+        not_after=bindparam("not_after"),
+        issued_at=bindparam("issued_at"),
+    )
+    .returning(certificates.c.id)
+)
+_FIND = Statement(
+    select(*_CERTIFICATE).where(
+        certificates.c.authority_id == bindparam("authority_id"), certificates.c.serial == bindparam("serial")
+    )
+)
+_FIND_ID = Statement(
+    select(certificates.c.id).where(
+        certificates.c.authority_id == bindparam("authority_id"), certificates.c.serial == bindparam("serial")
+    )
+)
+_BY_ID = Statement(select(*_CERTIFICATE).where(certificates.c.id == bindparam("id")))
+_BY_REQUEST = Statement(select(*_CERTIFICATE).where(certificates.c.request_id == bindparam("request_id")))
+_BY_CARD = Statement(
+    select(*_CERTIFICATE).where(certificates.c.card_number == bindparam("card_number")).order_by(certificates.c.id)
+)
+_BY_PERSON = Statement(
+    select(*_CERTIFICATE).where(certificates.c.person_id == bindparam("person_id")).order_by(certificates.c.id)
+)
+
+_ADD_KEY = Statement(
+    insert(certified_keys).values(
+        key_digest=bindparam("key_digest"),
+        profile=bindparam("profile"),
+        holder=bindparam("holder"),
+        certified_at=bindparam("certified_at"),
+    )
+)
+_FIND_KEY = Statement(
+    select(certified_keys.c.profile, certified_keys.c.holder).where(
+        certified_keys.c.key_digest == bindparam("key_digest")
+    )
+)
+_BLOCK_KEY = Statement(
+    insert(blocked_keys).values(
+        key_digest=bindparam("key_digest"),
+        reason=bindparam("reason"),
+        actor=bindparam("actor"),
+        blocked_at=bindparam("blocked_at"),
+    )
+)
+_FIND_BLOCKED = Statement(select(blocked_keys.c.reason).where(blocked_keys.c.key_digest == bindparam("key_digest")))
+
+
+class CertificateStore:
+    """Certificates that were issued. Holds nothing; every method runs in the caller's transaction."""
+
+    def find(self, tx: Transaction, authority_id: int, serial: int) -> IssuedCertificate | None:
+        """The certificate of that authority with that serial."""
+        return _certificate(tx.one_or_none(_FIND, authority_id=authority_id, serial=serial_text(serial)))
+
+    def find_id(self, tx: Transaction, authority_id: int, serial: int) -> int | None:
+        """Its certificate_id alone, without reading the certificate."""
+        row = tx.one_or_none(_FIND_ID, authority_id=authority_id, serial=serial_text(serial))
+        return None if row is None else row[0]
+
+    def by_id(self, tx: Transaction, certificate_id: int) -> IssuedCertificate | None:
+        return _certificate(tx.one_or_none(_BY_ID, id=certificate_id))
+
+    def by_request(self, tx: Transaction, request_id: str) -> IssuedCertificate | None:
+        """The certificate that was issued under an idempotency key."""
+        return _certificate(tx.one_or_none(_BY_REQUEST, request_id=request_id))
+
+    def by_card(self, tx: Transaction, card_number: str) -> list[IssuedCertificate]:
+        """Those of one card, oldest first."""
+        return [_issued(row) for row in tx.all(_BY_CARD, card_number=card_number)]
+
+    def by_person(self, tx: Transaction, person_id: str) -> list[IssuedCertificate]:
+        """Those of one person, oldest first."""
+        return [_issued(row) for row in tx.all(_BY_PERSON, person_id=person_id)]
+
+    def add(self, tx: Transaction, intent: Intent, certificate: x509.Certificate, der: bytes, now: datetime) -> int:
+        """Records the certificate that an intent became; returns its certificate_id. Raises: Conflict."""
+        row = tx.one_or_none(
+            _ADD_CERTIFICATE,
+            request_id=intent.request_id,
+            authority_id=intent.authority_id,
+            serial=serial_text(intent.serial),
+            profile=intent.profile,
+            der=der,
+            person_id=intent.person_id,
+            card_number=intent.card_number,
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            issued_at=now,
+        )
+        if row is None:
+            raise TypeError("an insert returned no row")
+        certificate_id: int = row[0]
+        return certificate_id
+
+
+class IntentStore:
+    """What may be signed. A row is written before the signature and never removed."""
+
+    def add(self, tx: Transaction, intent: Intent) -> None:
+        """Raises: Conflict, for a request_id or a serial of this authority that was used before."""
+        tx.execute(
+            _ADD_INTENT,
+            request_id=intent.request_id,
+            request_digest=intent.request_digest,
+            authority_id=intent.authority_id,
+            serial=serial_text(intent.serial),
+            profile=intent.profile,
+            tbs=intent.tbs,
+            person_id=intent.person_id,
+            card_number=intent.card_number,
+            actor=intent.actor,
+            created_at=intent.created_at,
+            completed_at=None,
+        )
+
+    def find(self, tx: Transaction, request_id: str) -> Intent | None:
+        row = tx.one_or_none(_FIND_INTENT, request_id=request_id)
+        return None if row is None else _intent(row)
+
+    def open_after(self, tx: Transaction, after: str, limit: int) -> list[Intent]:
+        """Intents without a certificate, by request_id, at most `limit` of those that follow `after`."""
+        return [_intent(row) for row in tx.all(_OPEN_INTENTS, after=after, limit=limit)]
+
+    def complete(self, tx: Transaction, request_id: str, now: datetime) -> bool:
+        """True for the one caller that may record the certificate; False where another did."""
+        return tx.execute(_COMPLETE_INTENT, wanted_request_id=request_id, completed_at=now) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """For what and for whom a key was certified first."""
+
+    profile: str
+    holder: str
+
+
+class KeyRegister:
+    """Keys that were certified, and keys that never are. By SHA-256 of the SubjectPublicKeyInfo."""
+
+    def find_use(self, tx: Transaction, key_digest: str) -> KeyUse | None:
+        row = tx.one_or_none(_FIND_KEY, key_digest=key_digest)
+        return None if row is None else KeyUse(*row)
+
+    def add_use(self, tx: Transaction, key_digest: str, use: KeyUse, now: datetime) -> None:
+        """Raises: Conflict, for a key that has a use."""
+        tx.execute(_ADD_KEY, key_digest=key_digest, profile=use.profile, holder=use.holder, certified_at=now)
+
+    def blocked_because(self, tx: Transaction, key_digest: str) -> str | None:
+        """Why the key is never certified, or None where it may be."""
+        row = tx.one_or_none(_FIND_BLOCKED, key_digest=key_digest)
+        return None if row is None else row[0]
+
+    def block(self, tx: Transaction, key_digest: str, *, reason: str, actor: str, now: datetime) -> None:
+        """Never certify this key (again). A second time changes nothing."""
+        if self.blocked_because(tx, key_digest) is None:
+            tx.execute(_BLOCK_KEY, key_digest=key_digest, reason=reason, actor=actor, blocked_at=now)
+
+
+def _certificate(row: Row | None) -> IssuedCertificate | None:
+    return None if row is None else _issued(row)
+
+
+def _issued(row: Row) -> IssuedCertificate:
+    certificate_id, authority_id, serial, der, profile, person_id, card_number = row
+    return IssuedCertificate(
+        certificate_id=certificate_id,
+        authority_id=authority_id,
+        serial=int(serial, 16),
+        certificate=x509.load_der_x509_certificate(bytes(der)),
+        profile=profile,
+        person_id=person_id,
+        card_number=card_number,
+    )
+
+
+def _intent(row: Row) -> Intent:
+    request_id, request_digest, authority_id, serial, profile, tbs, person_id, card_number, actor, created, done = row
+    return Intent(
+        request_id=request_id,
+        request_digest=request_digest,
+        authority_id=authority_id,
+        serial=int(serial, 16),
+        profile=profile,
+        tbs=bytes(tbs),
+        person_id=person_id,
+        card_number=card_number,
+        actor=actor,
+        created_at=created,
+        completed_at=done,
+    )

@@ -1,0 +1,203 @@
+"""Keys in an HSM, through PKCS#11."""
+
+from pathlib import Path
+from typing import Any
+
+from asn1crypto.core import OctetString
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, Session, exceptions
+from pkcs11.types import PublicKey as TokenPublicKey
+from pkcs11.util.ec import encode_named_curve_parameters
+
+from ca_core.keys.errors import KeyExists, KeyNotFound, KeyStoreFault
+from ca_core.keys.hsm_keys import HsmEcPrivateKey, HsmRsaPrivateKey
+from ca_core.keys.model import (
+    CURVES,
+    PUBLIC_EXPONENT,
+    RSA_SIZES,
+    KeyAlgorithm,
+    PrivateKey,
+    PublicKey,
+    key_algorithm_of,
+    key_identifier,
+    verify_label,
+)
+from ca_core.keys.pkcs11_connection import TokenConnection
+
+TokenPrivateKey = Any
+"""python-pkcs11 mixes the abilities of a key in at run time, where its types do not show them."""
+
+_CURVE_NAMES = {KeyAlgorithm.P_256: "secp256r1", KeyAlgorithm.P_384: "secp384r1"}
+_CURVE_OF_PARAMETERS = {encode_named_curve_parameters(name): CURVES[a] for a, name in _CURVE_NAMES.items()}
+_Template = dict[Attribute, bool | bytes | str | ObjectClass]
+_SIGN_ONLY: _Template = {
+    Attribute.TOKEN: True,
+    Attribute.PRIVATE: True,
+    Attribute.SENSITIVE: True,
+    Attribute.EXTRACTABLE: False,
+    Attribute.SIGN: True,
+    Attribute.DECRYPT: False,
+    Attribute.UNWRAP: False,
+    Attribute.DERIVE: False,
+}
+_VERIFY_ONLY: _Template = {
+    Attribute.TOKEN: True,
+    Attribute.VERIFY: True,
+    Attribute.ENCRYPT: False,
+    Attribute.WRAP: False,
+    Attribute.DERIVE: False,
+}
+_NOT_FOR_EC = (Attribute.DECRYPT, Attribute.UNWRAP, Attribute.ENCRYPT, Attribute.WRAP)
+
+
+class Pkcs11KeyStore:
+    """Keys that are made in a token, never leave it, and do nothing but sign. CKA_ID is the public key's SHA-1.
+
+    Safe among threads. A token that went away is looked for again at the next use.
+    """
+
+    def __init__(self, module: Path, token_label: str, pin: str) -> None:
+        self._connection = TokenConnection(module, token_label, pin)
+        self._handles: dict[bytes, TokenPrivateKey] = {}
+        self._keys: dict[str, PrivateKey] = {}
+        self._epoch = self._connection.epoch
+
+    def generate(self, label: str, algorithm: KeyAlgorithm) -> PrivateKey:
+        """Makes a key pair in the token. Raises: KeyLabelRefused, KeyExists, Unavailable.
+
+        The label is set last, so that a pair that was left half made is found by nobody.
+        """
+        verify_label(label)
+        if self._connection.run(lambda session: _private_keys(session, label)):
+            raise KeyExists(label)
+        self._connection.run_once(lambda session: _generate(session, label, algorithm))
+        return self.private_key(label)
+
+    def private_key(self, label: str) -> PrivateKey:
+        """The key of that label. Raises: KeyLabelRefused, KeyNotFound, KeyStoreFault, Unavailable."""
+        verify_label(label)
+
+        def operation(session: Session) -> PrivateKey:
+            self._forget_if_restarted()
+            key = self._keys.get(label)
+            if key is None:
+                key = self._keys[label] = self._signing_key(_verified_public_key(session, label))
+            return key
+
+        return self._connection.run(operation)
+
+    def _signing_key(self, public_key: PublicKey) -> PrivateKey:
+        identifier = key_identifier(public_key)
+        if isinstance(public_key, rsa.RSAPublicKey):
+            return HsmRsaPrivateKey(public_key, lambda data: self._sign(identifier, data, Mechanism.RSA_PKCS))
+        return HsmEcPrivateKey(public_key, lambda data: self._sign(identifier, data, Mechanism.ECDSA))
+
+    def _sign(self, identifier: bytes, data: bytes, mechanism: Mechanism) -> bytes:
+        def operation(session: Session) -> bytes:
+            self._forget_if_restarted()
+            handle = self._handles.get(identifier)
+            if handle is None:
+                handle = self._handles[identifier] = _by_identifier(session, identifier)
+            signature: bytes = handle.sign(data, mechanism=mechanism)
+            return signature
+
+        return self._connection.run(operation)
+
+    def _forget_if_restarted(self) -> None:
+        """Drops what was found in the token before it went away. The connection's lock is held."""
+        if self._epoch != self._connection.epoch:
+            self._handles.clear()
+            self._keys.clear()
+            self._epoch = self._connection.epoch
+
+
+def _search(session: Session, wanted: _Template) -> list[Any]:
+    """The token's objects with those attributes.
+
+    A void session is met by a call that fails plainly: python-pkcs11's search, when it cannot begin, fails once more
+    when it is collected.
+    """
+    session.generate_random(64)
+    return list(session.get_objects(wanted))
+
+
+def _private_keys(session: Session, label: str) -> list[TokenPrivateKey]:
+    wanted: _Template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.LABEL: label}
+    return _search(session, wanted)
+
+
+def _by_identifier(session: Session, identifier: bytes) -> TokenPrivateKey:
+    wanted: _Template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: identifier}
+    found = _search(session, wanted)
+    if len(found) != 1:
+        raise KeyStoreFault(f"{len(found)} private keys have the identifier {identifier.hex()}")
+    return found[0]
+
+
+def _generate(session: Session, label: str, algorithm: KeyAlgorithm) -> None:
+    public_template, private_template = dict(_VERIFY_ONLY), dict(_SIGN_ONLY)
+    if algorithm in RSA_SIZES:
+        public_template[Attribute.PUBLIC_EXPONENT] = PUBLIC_EXPONENT.to_bytes(3, "big")
+        public, private = session.generate_keypair(
+            KeyType.RSA,
+            RSA_SIZES[algorithm],
+            store=True,
+            public_template=public_template,
+            private_template=private_template,
+        )
+    else:
+        for attribute in _NOT_FOR_EC:
+            public_template.pop(attribute, None)
+            private_template.pop(attribute, None)
+        parameters = session.create_domain_parameters(
+            KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters(_CURVE_NAMES[algorithm])}, local=True
+        )
+        public, private = parameters.generate_keypair(
+            store=True, public_template=public_template, private_template=private_template
+        )
+    identifier = key_identifier(_public_key(public))
+    public[Attribute.ID] = identifier
+    public[Attribute.LABEL] = label
+    private[Attribute.ID] = identifier
+    private[Attribute.LABEL] = label
+    if len(_private_keys(session, label)) != 1:  # another process was as fast: both give way
+        private.destroy()
+        public.destroy()
+        raise KeyExists(label)
+
+
+def _verified_public_key(session: Session, label: str) -> PublicKey:
+    """The public half of the one key with that label, after its attributes were looked at. Raises as `private_key`."""
+    found = _private_keys(session, label)
+    if not found:
+        raise KeyNotFound(label)
+    if len(found) > 1:
+        raise KeyStoreFault(f"{label}: {len(found)} private keys have that label")
+    private = found[0]
+    if not private[Attribute.SENSITIVE] or private[Attribute.EXTRACTABLE]:
+        raise KeyStoreFault(f"{label}: the key can be read out of the token")
+    wanted: _Template = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: private[Attribute.ID]}
+    public = _search(session, wanted)
+    if len(public) != 1:
+        raise KeyStoreFault(f"{label}: {len(public)} public keys belong to it")
+    public_key = _public_key(public[0])
+    if private[Attribute.ID] != key_identifier(public_key):
+        raise KeyStoreFault(f"{label}: CKA_ID is not the public key's SHA-1")
+    return public_key
+
+
+def _public_key(key: TokenPublicKey) -> PublicKey:
+    """A token's public key in cryptography's form. Raises: KeyStoreFault, KeyAlgorithmRefused."""
+    try:
+        if key.key_type is KeyType.RSA:
+            modulus = int.from_bytes(key[Attribute.MODULUS], "big")
+            exponent = int.from_bytes(key[Attribute.PUBLIC_EXPONENT], "big")
+            found: PublicKey = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+        else:
+            curve = _CURVE_OF_PARAMETERS[key[Attribute.EC_PARAMS]]()
+            point = OctetString.load(key[Attribute.EC_POINT]).native
+            found = ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+    except (ValueError, KeyError, exceptions.AttributeTypeInvalid) as error:
+        raise KeyStoreFault("a public key in the token cannot be read") from error
+    key_algorithm_of(found)
+    return found

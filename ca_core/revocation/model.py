@@ -1,0 +1,96 @@
+"""Status changes and the rules of which may follow which. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ca_core.revocation.errors import AlreadyRevoked, AlreadySuspended, NotSuspended, ReasonRefused
+
+
+class RevocationReason(StrEnum):
+    """RFC 5280 s5.3.1, by its names."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "keyCompromise"
+    CA_COMPROMISE = "cACompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessationOfOperation"
+    CERTIFICATE_HOLD = "certificateHold"
+    REMOVE_FROM_CRL = "removeFromCRL"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+    AA_COMPROMISE = "aACompromise"
+
+    @property
+    def crl_code(self) -> int:
+        """The CRLReason's number."""
+        return _CODES[self]
+
+
+_CODES = {
+    RevocationReason.UNSPECIFIED: 0,
+    RevocationReason.KEY_COMPROMISE: 1,
+    RevocationReason.CA_COMPROMISE: 2,
+    RevocationReason.AFFILIATION_CHANGED: 3,
+    RevocationReason.SUPERSEDED: 4,
+    RevocationReason.CESSATION_OF_OPERATION: 5,
+    RevocationReason.CERTIFICATE_HOLD: 6,
+    RevocationReason.REMOVE_FROM_CRL: 8,
+    RevocationReason.PRIVILEGE_WITHDRAWN: 9,
+    RevocationReason.AA_COMPROMISE: 10,
+}
+
+
+class Change(StrEnum):
+    REVOKE = "revoke"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+_CHANGE_OF_REASON = {
+    RevocationReason.CERTIFICATE_HOLD: Change.SUSPEND,
+    RevocationReason.REMOVE_FROM_CRL: Change.RESUME,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChange:
+    """A row of the log. `sequence` counts every authority's changes without a gap, in the order of their commits.
+
+    at: when it was decided, which is the revocation date. not_after: the certificate's, copied so that a CRL is made
+    from the log alone.
+    """
+
+    sequence: int
+    certificate_id: int
+    authority_id: int
+    serial: int
+    change: Change
+    reason: RevocationReason
+    at: datetime
+    invalidity_date: datetime | None
+    actor: str
+    not_after: datetime
+
+
+def verify_may_follow(latest: Change | None, wanted: Change) -> None:
+    """Accepts what the latest change of a certificate allows.
+
+    good (None or resume) -> revoke, suspend; suspended -> revoke, resume; revoked -> nothing.
+    Raises: AlreadyRevoked, AlreadySuspended, NotSuspended.
+    """
+    if latest is Change.REVOKE:
+        raise AlreadyRevoked
+    if wanted is Change.SUSPEND and latest is Change.SUSPEND:
+        raise AlreadySuspended
+    if wanted is Change.RESUME and latest is not Change.SUSPEND:
+        raise NotSuspended
+
+
+def verify_reason_fits(change: Change, reason: RevocationReason) -> None:
+    """Accepts certificateHold for a suspension, removeFromCRL for a resumption, any other for a revocation.
+
+    Raises: ReasonRefused.
+    """
+    if _CHANGE_OF_REASON.get(reason, Change.REVOKE) is not change:
+        raise ReasonRefused(reason)

@@ -1,0 +1,158 @@
+"""Changing a certificate's status."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ca_core.audit.model import AuditEvent, Outcome
+from ca_core.audit.service import AuditLog
+from ca_core.kernel.clock import Clock
+from ca_core.kernel.database import Database, Transaction
+from ca_core.revocation import store
+from ca_core.revocation.crl_entry import crl_entry
+from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused
+from ca_core.revocation.model import (
+    Change,
+    RevocationReason,
+    StatusChange,
+    verify_may_follow,
+    verify_reason_fits,
+)
+from ca_core.revocation.ports import Certificates
+
+_AUDIT_NAMES = {
+    Change.REVOKE: "certificate.revoked",
+    Change.SUSPEND: "certificate.suspended",
+    Change.RESUME: "certificate.resumed",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeCommand:
+    """A change that somebody wants. A certificate is named by its authority and serial, never by an issuer's name."""
+
+    authority_id: int
+    serial: int
+    change: Change
+    reason: RevocationReason
+    actor: str
+    invalidity_date: datetime | None = None
+    request_id: str = ""
+
+
+class RevocationService:
+    """Revokes, suspends, resumes. When a call returns, the change and its audit event are durable.
+
+    Decisions are made one at a time, under the lock of the log's head: of eight that revoke at once, one does.
+    """
+
+    def __init__(self, database: Database, certificates: Certificates, audit: AuditLog, clock: Clock) -> None:
+        self._database = database
+        self._certificates = certificates
+        self._audit = audit
+        self._clock = clock
+
+    def revoke(
+        self,
+        authority_id: int,
+        serial: int,
+        reason: RevocationReason,
+        actor: str,
+        invalidity_date: datetime | None = None,
+        *,
+        request_id: str = "",
+    ) -> StatusChange:
+        """Ends a certificate for good. Raises: CertificateNotFound, AlreadyRevoked, ReasonRefused,
+        InvalidityDateRefused."""
+        command = ChangeCommand(
+            authority_id=authority_id,
+            serial=serial,
+            change=Change.REVOKE,
+            reason=reason,
+            actor=actor,
+            invalidity_date=invalidity_date,
+            request_id=request_id,
+        )
+        with self._database.write() as tx:
+            return self.apply(tx, command)
+
+    def suspend(self, authority_id: int, serial: int, actor: str, *, request_id: str = "") -> StatusChange:
+        """Puts a good certificate on hold. Raises: CertificateNotFound, AlreadyRevoked, AlreadySuspended."""
+        command = ChangeCommand(
+            authority_id=authority_id,
+            serial=serial,
+            change=Change.SUSPEND,
+            reason=RevocationReason.CERTIFICATE_HOLD,
+            actor=actor,
+            request_id=request_id,
+        )
+        with self._database.write() as tx:
+            return self.apply(tx, command)
+
+    def resume(self, authority_id: int, serial: int, actor: str, *, request_id: str = "") -> StatusChange:
+        """Makes a suspended certificate good again. Raises: CertificateNotFound, AlreadyRevoked, NotSuspended."""
+        command = ChangeCommand(
+            authority_id=authority_id,
+            serial=serial,
+            change=Change.RESUME,
+            reason=RevocationReason.REMOVE_FROM_CRL,
+            actor=actor,
+            request_id=request_id,
+        )
+        with self._database.write() as tx:
+            return self.apply(tx, command)
+
+    def apply(self, tx: Transaction, command: ChangeCommand) -> StatusChange:
+        """The change, within a transaction of the caller's (a replacement revokes what it replaces).
+
+        1. The reason fits the change. 2. The certificate is one of that authority. 3. The log's lock: from here to the
+        commit nobody else decides. 4. The latest change allows this one. 5. The change with its CRL entry. 6. The
+        audit event. After a refusal the caller's transaction must not commit.
+        """
+        verify_reason_fits(command.change, command.reason)
+        issued = self._certificates.find(tx, command.authority_id, command.serial)
+        if issued is None:
+            raise CertificateNotFound(f"authority {command.authority_id}")
+        sequence = store.next_sequence(tx)
+        at = self._clock()
+        invalidity_date = _invalidity_date(command.invalidity_date, at)
+        latest = store.latest(tx, issued.certificate_id)
+        verify_may_follow(None if latest is None else latest.change, command.change)
+        change = StatusChange(
+            sequence=sequence,
+            certificate_id=issued.certificate_id,
+            authority_id=command.authority_id,
+            serial=command.serial,
+            change=command.change,
+            reason=command.reason,
+            at=at,
+            invalidity_date=invalidity_date,
+            actor=command.actor,
+            not_after=issued.certificate.not_valid_after_utc,
+        )
+        store.add(tx, change, crl_entry(change.serial, at, change.reason, invalidity_date))
+        self._audit.append(tx, _audit_event(change, command.request_id))
+        return change
+
+
+def _invalidity_date(wanted: datetime | None, at: datetime) -> datetime | None:
+    if wanted is None:
+        return None
+    if wanted.tzinfo is None or wanted > at:
+        raise InvalidityDateRefused
+    return wanted.replace(microsecond=0)
+
+
+def _audit_event(change: StatusChange, request_id: str) -> AuditEvent:
+    return AuditEvent(
+        name=_AUDIT_NAMES[change.change],
+        actor=change.actor,
+        outcome=Outcome.OK,
+        subject=f"certificate:{change.certificate_id}",
+        request_id=request_id,
+        detail={
+            "authority_id": change.authority_id,
+            "serial": format(change.serial, "x"),
+            "reason": change.reason.value,
+            "sequence": change.sequence,
+        },
+    )

@@ -1,0 +1,105 @@
+"""What a certificate's status is, and what is said about it. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from ca_core.kernel.clock import TAIPEI
+from ca_core.keys.model import PrivateKey
+from ca_core.revocation.model import Change, RevocationReason, StatusChange
+
+
+class CertificateState(StrEnum):
+    GOOD = "good"
+    REVOKED = "revoked"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateStatus:
+    """A certificate's status now. `reason` and `since` are None for a certificate that was always good."""
+
+    state: CertificateState
+    reason: RevocationReason | None = None
+    since: datetime | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return self.state is CertificateState.GOOD
+
+
+ALWAYS_GOOD = CertificateStatus(state=CertificateState.GOOD)
+_STATES = {
+    Change.REVOKE: CertificateState.REVOKED,
+    Change.SUSPEND: CertificateState.SUSPENDED,
+    Change.RESUME: CertificateState.GOOD,
+}
+
+
+def status_after(latest: StatusChange | None) -> CertificateStatus:
+    """The status that a certificate's latest change leaves it in."""
+    if latest is None:
+        return ALWAYS_GOOD
+    reason = None if latest.change is Change.RESUME else latest.reason
+    return CertificateStatus(state=_STATES[latest.change], reason=reason, since=latest.at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrlRecord:
+    """A CRL's row. through: the last change in the status log that it knows of. size_bytes: of the DER."""
+
+    id: int
+    authority_id: int
+    number: int
+    this_update: datetime
+    next_update: datetime
+    through: int
+    entries: int
+    size_bytes: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Responder:
+    """A delegated OCSP key and the certificate that its authority gave it. key_identifier: what names it in answers."""
+
+    authority_id: int
+    certificate_der: bytes
+    key_identifier: bytes
+    not_before: datetime
+    not_after: datetime
+    private_key: PrivateKey
+
+
+def next_crl_number(previous: int, now: datetime) -> int:
+    """max(previous + 1, YYYYMMDDHH of now in Taipei): rises whatever the clock does."""
+    return max(previous + 1, int(now.astimezone(TAIPEI).strftime("%Y%m%d%H")))
+
+
+def whole_second(moment: datetime) -> datetime:
+    """The moment cut to the second, in UTC: what a DER time can say."""
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrlSettings:
+    """validity: thisUpdate to nextUpdate. interval: how often one is made; the rest is what an outage may last."""
+
+    validity: timedelta = timedelta(hours=24)
+    interval: timedelta = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcspSettings:
+    """validity: thisUpdate to nextUpdate. max_age: how long an HTTP cache may keep an answer (and so hide a change).
+
+    poll: how long this process may go without asking the status log for changes, well under the one second within
+    which an acknowledged revocation is visible everywhere.
+    """
+
+    validity: timedelta = timedelta(minutes=30)
+    max_age: timedelta = timedelta(seconds=60)
+    poll: timedelta = timedelta(milliseconds=250)
+    cached_answers: int = 8_192
+    max_request_bytes: int = 8_192
+    max_certificates: int = 16

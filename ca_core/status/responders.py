@@ -1,0 +1,133 @@
+"""Delegated OCSP keys: made here, certified by the authority, used without it."""
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ca_core.authorities.model import Authority
+from ca_core.issuance.model import IssuanceRequest
+from ca_core.kernel.clock import Clock
+from ca_core.kernel.database import Database
+from ca_core.kernel.rng import Rng
+from ca_core.keys.model import KeyAlgorithm, PrivateKey, key_identifier
+from ca_core.keys.ports import KeyStore
+from ca_core.status import store
+from ca_core.status.errors import ResponderMissing
+from ca_core.status.model import Responder
+from ca_core.status.ports import Authorities, Issuer
+from ca_core.status.service import StatusService
+
+_RELOAD = timedelta(seconds=1)
+_PROFILE = "ocsp-responder"
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    at: datetime
+    responder: Responder | None
+
+
+class Responders:
+    """The responder of each authority, from the database; looked up again when a second old.
+
+    keys: this role's own key store, not the authorities'.
+    """
+
+    def __init__(
+        self, database: Database, authorities: Authorities, keys: KeyStore, status: StatusService, clock: Clock
+    ) -> None:
+        self._database = database
+        self._authorities = authorities
+        self._keys = keys
+        self._status = status
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._loaded: dict[int, _Loaded] = {}
+        self._private_keys: dict[str, PrivateKey] = {}
+
+    def current(self, authority_id: int) -> Responder:
+        """The newest valid one that is not revoked. Raises: ResponderMissing."""
+        now = self._clock()
+        loaded = self._loaded.get(authority_id)
+        if loaded is None or not timedelta(0) <= now - loaded.at < _RELOAD:
+            loaded = _Loaded(now, self._read(authority_id, now))
+            with self._lock:
+                self._loaded[authority_id] = loaded
+        responder = loaded.responder
+        if responder is None or not responder.not_before <= now < responder.not_after:
+            raise ResponderMissing(f"authority {authority_id}")
+        return responder
+
+    def ensure(self, issuer: Issuer, rng: Rng, *, algorithm: KeyAlgorithm = KeyAlgorithm.P_256) -> list[str]:
+        """Makes a responder for every authority that issues them and whose own has less than half of its life left.
+
+        Returns the slugs of those that got one. What the worker calls every hour; harmless when several do. An
+        authority whose key is offline must not have the profile: its responders are certified where its key is.
+        """
+        made = []
+        for authority in self._authorities.all():
+            if _PROFILE in authority.profiles and self._is_due(authority):
+                self._make(authority, issuer, rng, algorithm)
+                made.append(authority.slug)
+        return made
+
+    def _is_due(self, authority: Authority) -> bool:
+        now = self._clock()
+        if authority.certificate.not_valid_after_utc <= now:
+            return False
+        responder = self._read(authority.id, now)
+        return responder is None or now > responder.not_before + (responder.not_after - responder.not_before) / 2
+
+    def _make(self, authority: Authority, issuer: Issuer, rng: Rng, algorithm: KeyAlgorithm) -> None:
+        label = f"ocsp-{authority.slug[:40]}-{rng(6).hex()}"
+        key = self._keys.generate(label, algorithm)
+        issued = issuer.issue(
+            IssuanceRequest(
+                request_id=label,
+                profile=_PROFILE,
+                authority=authority.slug,
+                public_key=key.public_key(),
+                actor="system:va",
+                common_name=f"OCSP Responder {authority.slug}",
+            )
+        )
+        with self._database.write() as tx:
+            store.add_responder(
+                tx,
+                authority.id,
+                certificate_id=issued.certificate_id,
+                key_label=label,
+                certificate=issued.certificate.public_bytes(Encoding.DER),
+                now=self._clock(),
+            )
+        with self._lock:
+            self._private_keys[label] = key
+            self._loaded.pop(authority.id, None)
+
+    def _read(self, authority_id: int, now: datetime) -> Responder | None:
+        with self._database.read() as tx:
+            for certificate_id, label, certificate in list(store.newest_responders(tx, authority_id)):
+                valid = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
+                if valid and self._status.status_of(tx, certificate_id).is_good:
+                    return self._responder(authority_id, label, certificate)
+        return None
+
+    def _responder(self, authority_id: int, label: str, certificate: x509.Certificate) -> Responder:
+        key = self._private_keys.get(label)
+        if key is None:
+            key = self._keys.private_key(label)
+            with self._lock:
+                if len(self._private_keys) > 256:
+                    self._private_keys.clear()
+                self._private_keys[label] = key
+        return Responder(
+            authority_id=authority_id,
+            certificate_der=certificate.public_bytes(Encoding.DER),
+            key_identifier=key_identifier(key.public_key()),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            private_key=key,
+        )

@@ -1,0 +1,9 @@
+"""A blank card becomes a citizen's: keys made on it, certificates written and read back.
+
+`run_personalise(*, reader: str | None = None, stdin: BinaryIO, stdout: BinaryIO, pkcs11_module: Path | None = None,
+readers: PivReaders | None = None) -> int` speaks JSON lines until `stdin` ends; the exit status is 0 or 1.
+"""
+
+from card_bridge.personalisation.run import run_personalise
+
+__all__ = ["run_personalise"]

@@ -1,0 +1,1 @@
+"""The PIV card: what it holds, how it is asked, and the adapters that reach it."""

@@ -1,0 +1,1 @@
+"""The loopback server: what may reach it, the modern API, its event stream."""

@@ -1,0 +1,1 @@
+"""The Web eID authentication token: origin grammar, what is signed, how it is written."""

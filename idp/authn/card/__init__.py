@@ -1,0 +1,1 @@
+"""Login with an IC card: a Web eID token over a statement."""

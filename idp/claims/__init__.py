@@ -1,0 +1,1 @@
+"""A person's claims: what the records hold, in the form relying parties get it."""

@@ -1,0 +1,1 @@
+"""Relying parties: who may ask for logins, where the answers go, and how each proves itself at the token endpoint."""

@@ -1,0 +1,1 @@
+"""`citizenid …`: operations on a deployment, each a thin layer over a service."""

@@ -1,0 +1,118 @@
+"""`citizenid ca …`: authorities, certificates, lists."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ca_core.authorities.ceremony_file import Ceremony, parse_ceremony
+from ca_core.authorities.errors import CeremonyRefused
+from ca_core.kernel.errors import DomainError
+from ca_core.revocation.model import RevocationReason
+from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, show
+
+app = command_group("The certification authority.")
+ceremony_app = command_group("Authorities are made from a file that is reviewed first.")
+app.add_typer(ceremony_app, name="ceremony")
+
+CeremonyFile = Annotated[Path, typer.Argument(help="The ceremony's TOML file.")]
+AuthorityOption = Annotated[str, typer.Option(help="The authority's slug.")]
+SerialOption = Annotated[str, typer.Option(help="The certificate's serial number, hexadecimal.")]
+
+
+class SerialMalformed(DomainError):
+    """Not a hexadecimal number of at most 20 octets."""
+
+    code = "serial_malformed"
+
+
+@ceremony_app.command("review")
+def ceremony_review(file: CeremonyFile, config: ConfigOption = None) -> None:
+    """What the file would make, and its digest. Writes nothing."""
+    with opened(config) as ca:
+        print(ca.ceremonies.review(_read_ceremony(file)))
+
+
+@ceremony_app.command("run")
+def ceremony_run(file: CeremonyFile, config: ConfigOption = None) -> None:
+    """Makes keys and certificates, and prints the transcript."""
+    with opened(config) as ca:
+        print(ca.ceremonies.run(_read_ceremony(file), held_by=operator()).transcript)
+
+
+@app.command("list")
+def list_authorities(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """The authorities, oldest first."""
+    with opened(config) as ca:
+        rows: list[dict[str, object]] = [
+            {
+                "slug": authority.slug,
+                "role": authority.role.value,
+                "subject": authority.certificate.subject.rfc4514_string(),
+                "key_identifier": authority.key_identifier.hex(),
+                "not_after": authority.certificate.not_valid_after_utc.isoformat(),
+            }
+            for authority in ca.registry.all()
+        ]
+        show(rows, as_json=as_json)
+
+
+@app.command()
+def revoke(
+    authority: AuthorityOption,
+    serial: SerialOption,
+    reason: RevocationReason = RevocationReason.UNSPECIFIED,
+    config: ConfigOption = None,
+) -> None:
+    """Ends one certificate for good."""
+    with opened(config) as ca:
+        ca.revocation.revoke(ca.registry.by_slug(authority).id, parse_serial(serial), reason, operator())
+
+
+@app.command()
+def suspend(authority: AuthorityOption, serial: SerialOption, config: ConfigOption = None) -> None:
+    """Stops one certificate until it is resumed or revoked."""
+    with opened(config) as ca:
+        ca.revocation.suspend(ca.registry.by_slug(authority).id, parse_serial(serial), operator())
+
+
+@app.command()
+def resume(authority: AuthorityOption, serial: SerialOption, config: ConfigOption = None) -> None:
+    """Makes a suspended certificate valid again."""
+    with opened(config) as ca:
+        ca.revocation.resume(ca.registry.by_slug(authority).id, parse_serial(serial), operator())
+
+
+@app.command()
+def crl(authority: AuthorityOption, config: ConfigOption = None) -> None:
+    """Makes and publishes the authority's next CRL now."""
+    with opened(config) as ca:
+        record = ca.crls.publish(authority)
+        print(f"CRL {record.number}: {record.entries} entries, {record.size_bytes} octets")
+
+
+@app.command()
+def recover(config: ConfigOption = None) -> None:
+    """Ends issuances that a killed process left open; exit status 1 where one stays open."""
+    with opened(config) as ca:
+        report = ca.issuance.recover()
+    print(f"{len(report.recovered)} certificates recorded, {len(report.stuck)} intents stay open")
+    for intent in report.stuck:
+        print(f"  {intent.request_id}: {intent.reason}")
+    if report.stuck:
+        raise typer.Exit(1)
+
+
+def parse_serial(text: str) -> int:
+    """A serial number as openssl and browsers print it, colons allowed. Raises: SerialMalformed."""
+    digits = text.replace(":", "").lower().removeprefix("0x")
+    if not 1 <= len(digits) <= 40 or not set(digits) <= set("0123456789abcdef"):
+        raise SerialMalformed(text[:60])
+    return int(digits, 16)
+
+
+def _read_ceremony(file: Path) -> Ceremony:
+    try:
+        return parse_ceremony(file.read_bytes())
+    except OSError as error:
+        raise CeremonyRefused(f"{file}: {error.strerror}") from error

@@ -1,0 +1,79 @@
+"""`citizenid serve` and `citizenid check-config`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from ca_core.kernel.errors import ConfigurationError
+from ca_core.kernel.settings import CONFIG_VARIABLE, PREFIX, Role, load_settings
+from idp.commands.shared import ConfigOption, refusals
+from idp.main.app import build_app
+
+KEEP_ALIVE_S = 30
+"""How long an idle connection is kept."""
+
+
+def serve(
+    config: ConfigOption = None,
+    role: Annotated[Role, typer.Option(help="What this process serves.")] = Role.ALL,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
+    certificate: Annotated[
+        Path | None, typer.Option(help="The TLS certificate chain, PEM.", show_default=False)
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key, PEM.", show_default=False)] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="TLS ends in a proxy in front; listen in plain http on loopback.")
+    ] = False,
+) -> None:
+    """Serve a role, with settings from a file and the environment."""
+    with refusals():
+        settings = load_settings(config, role=role)
+        _verify_transport(settings.issuer, settings.host, tls=certificate is not None, behind_proxy=behind_proxy)
+        build_app(settings)  # every fault shows here, before a worker process is started
+    _hand_down(config, role)
+    uvicorn.run(
+        "idp.main.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        h11_max_incomplete_event_size=16_384,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+
+
+def check_config(config: ConfigOption = None) -> None:
+    """Print the settings, redacted; or every fault in them, and exit status 1."""
+    with refusals():
+        print(json.dumps(load_settings(config).redacted(), indent=2, ensure_ascii=False))
+
+
+def _verify_transport(issuer: str, host: str, *, tls: bool, behind_proxy: bool) -> None:
+    """Production speaks https: here, or in a proxy on this machine. Raises: ConfigurationError."""
+    if issuer.startswith("http:") or tls:
+        return
+    if not behind_proxy:
+        raise ConfigurationError("no TLS certificate: give --certificate and --key, or say --behind-proxy")
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        raise ConfigurationError("host: behind a proxy, plain http is for loopback only")
+
+
+def _hand_down(config: Path | None, role: Role) -> None:
+    """uvicorn's worker processes read the settings again, from the same places."""
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config.resolve())  # noqa: TID251  (handed to child processes)
+    os.environ[f"{PREFIX}ROLE"] = role.value  # noqa: TID251  (likewise)

@@ -1,0 +1,68 @@
+"""What every command does the same way: settings, the services behind them, refusals, JSON."""
+
+import getpass
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ca_core.kernel.errors import DomainError
+from ca_core.kernel.settings import load_settings
+from idp.main.authority import CertificationAuthority
+from idp.main.histories import verify_current
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file; else CITIZENID_CONFIG and the environment.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for scripts.")]
+
+
+def command_group(help_text: str) -> typer.Typer:
+    """An empty group of commands."""
+    return typer.Typer(help=help_text, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """A broken rule becomes its code and reason on stderr, and exit status 1."""
+    try:
+        yield
+    except DomainError as error:
+        print(f"{error.code}: {error.detail}" if error.detail else error.code, file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def opened(config: Path | None, *, current: bool = True) -> Iterator[CertificationAuthority]:
+    """The services of the configured deployment, its database at this code's schema unless `current` is off."""
+    with refusals():
+        ca = CertificationAuthority(load_settings(config))
+        try:
+            if current:
+                verify_current(ca.database)
+            yield ca
+        finally:
+            ca.database.dispose()
+
+
+def operator() -> str:
+    """Who runs the command, for the audit log: the account on this machine."""
+    return f"operator:{getpass.getuser()}"
+
+
+def show(rows: list[dict[str, object]], *, as_json: bool) -> None:
+    """Rows of the same members: a table for people, a JSON array for scripts."""
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    table = Table(*(rows[0] if rows else ["nothing"]))
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""What a person allowed which client to be told."""

@@ -1,0 +1,36 @@
+"""Founding the demo's country: schema, authorities, what they publish, the provider's keys. Goes on where it was."""
+
+from ca_core.authorities.ceremony_file import parse_ceremony
+from ca_core.authorities.errors import AuthorityNotFound
+from ca_core.keys import KeyAlgorithm, KeyNotFound, KeyStore
+from idp.demo.configuration import ISSUING, ceremony_text
+from idp.main.authority import CertificationAuthority
+from idp.main.histories import upgrade_all
+from idp.provider_keys.loading import make_token_keys
+
+ACTOR = "system:demo"
+
+
+def found_authority(ca: CertificationAuthority) -> None:
+    """The database at this code's schema, a root and an issuing authority, and what they publish."""
+    upgrade_all(ca.database)
+    ca.issuance.recover()
+    try:
+        ca.registry.by_slug(ISSUING)
+    except AuthorityNotFound:
+        ca.ceremonies.run(parse_ceremony(ceremony_text(ca.issuance.publication_url).encode()), held_by=ACTOR)
+    ca.responders.ensure(ca.issuance, ca.rng)
+    ca.crls.publish_due()
+
+
+def found_provider_keys(ca: CertificationAuthority) -> None:
+    """The keys that sign tokens and statements."""
+    make_token_keys(ca.key_store)
+    _ensure(ca.key_store, ca.settings.statement_key_label, KeyAlgorithm.P_256)
+
+
+def _ensure(key_store: KeyStore, label: str, algorithm: KeyAlgorithm) -> None:
+    try:
+        key_store.private_key(label)
+    except KeyNotFound:
+        key_store.generate(label, algorithm)

@@ -1,0 +1,1 @@
+"""What relying parties' software reads first: the provider's metadata and keys."""

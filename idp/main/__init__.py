@@ -1,0 +1,1 @@
+"""Where everything is wired: settings in, services and the application out. Nothing else constructs a service."""

@@ -1,0 +1,84 @@
+"""What is done without being asked: each job a plain call, repeated for as long as the process lives."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from ca_core.statement.store import StatementStore
+from idp.main.authority import CertificationAuthority
+from idp.main.provider import Provider
+
+log = structlog.get_logger(__name__)
+_ACTOR = "system:worker"
+_STATEMENTS_KEPT = timedelta(hours=1)
+_LONG_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A call and how many seconds pass between its end and its next start. Safe to run on several nodes at once."""
+
+    name: str
+    every_s: float
+    run: Callable[[], object]
+
+
+def authority_jobs(ca: CertificationAuthority) -> list[Job]:
+    """What the certification authority needs: open issuances ended, lists and responders fresh, the log chained."""
+    jobs = [
+        Job(name="issuance-recovery", every_s=300, run=ca.issuance.recover),
+        Job(name="ocsp-responders", every_s=3_600, run=lambda: ca.responders.ensure(ca.issuance, ca.rng)),
+        Job(name="crl", every_s=60, run=ca.crls.publish_due),
+        Job(name="audit-chain", every_s=1, run=ca.sequencer.run_once),
+        Job(name="audit-sweep", every_s=3_600, run=ca.sequencer.sweep),
+        Job(name="statements", every_s=60, run=lambda: _forget_statements(ca)),
+    ]
+    if ca.settings.card_authority is not None:
+        cards = ca.cards()
+        jobs.append(Job(name="card-recovery", every_s=300, run=lambda: cards.recover(_ACTOR)))
+    return jobs
+
+
+def provider_jobs(provider: Provider) -> list[Job]:
+    """What the provider forgets when its time is over."""
+    return [
+        Job(name="interactions", every_s=60, run=provider.authorize.forget_expired),
+        Job(name="codes-and-tokens", every_s=60, run=provider.tokens.forget_expired),
+        Job(name="sessions", every_s=60, run=provider.sessions.forget_expired),
+    ]
+
+
+async def run_jobs(jobs: list[Job]) -> None:
+    """Runs every job until cancelled. One that fails is logged and tried again at its next turn."""
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(_repeat(job))
+
+
+async def _repeat(job: Job) -> None:
+    while True:
+        started = time.monotonic()
+        try:
+            await run_in_threadpool(job.run)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the other jobs go on and this one is tried again)
+            log.error("job_failed", job=job.name, error=type(error).__name__, detail=getattr(error, "detail", ""))
+        took_s = time.monotonic() - started
+        if took_s > _LONG_S:
+            log.warning("job_took_long", job=job.name, seconds=round(took_s, 1))
+        await asyncio.sleep(job.every_s)
+
+
+def _forget_statements(ca: CertificationAuthority) -> int:
+    """Deletes statements that nobody signed, an hour after they expired, in bounded batches."""
+    store, before, deleted = StatementStore(), ca.clock() - _STATEMENTS_KEPT, 0
+    while True:
+        with ca.database.write() as tx:
+            batch = store.delete_expired(tx, before=before)
+        deleted += batch
+        if batch == 0:
+            return deleted

@@ -1,0 +1,1 @@
+"""What all OAuth and OpenID Connect endpoints here share: errors and their mapper, scopes, hashes, subjects."""

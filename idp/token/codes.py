@@ -1,0 +1,36 @@
+"""Authorization codes: issued by the authorization endpoint, redeemed here at most once."""
+
+from datetime import datetime, timedelta
+
+from ca_core.kernel.database import Transaction
+from ca_core.kernel.rng import Rng, random_token
+from idp.oauth.hashing import token_hash
+from idp.token.model import CODE_TTL_S, CodeGrant
+from idp.token.store import CodeStore
+
+_TTL = timedelta(seconds=CODE_TTL_S)
+
+
+class AuthorizationCodes:
+    """Codes of 256 random bits that live for CODE_TTL_S. Every method runs in its caller's transaction."""
+
+    def __init__(self, rng: Rng) -> None:
+        self._rng = rng
+        self._store = CodeStore()
+
+    def issue(self, tx: Transaction, grant: CodeGrant, now: datetime) -> str:
+        """A new code for this grant."""
+        code = random_token(self._rng)
+        self._store.add(tx, token_hash(code), grant, now + _TTL)
+        return code
+
+    def redeem(self, tx: Transaction, code_hash: bytes, client_id: str, now: datetime) -> CodeGrant | None:
+        """The grant, to the first caller alone; None where the code is spent, expired, unknown or another client's."""
+        return self._store.redeem(tx, code_hash, client_id, now)
+
+    def was_spent(self, tx: Transaction, code_hash: bytes, client_id: str) -> bool:
+        """Whether a code that was not redeemed now had been presented by this client before."""
+        return self._store.was_consumed(tx, code_hash, client_id)
+
+    def forget(self, tx: Transaction, before: datetime) -> int:
+        return self._store.forget(tx, before)

@@ -1,0 +1,42 @@
+"""What a person does in the browser to log in: the sample relying party, the login page, the bridge's own window."""
+
+from playwright.sync_api import Page, expect
+
+from support.demo import Demo
+
+
+def to_login_page(page: Page) -> None:
+    """From the sample relying party's front page to the provider's login page."""
+    page.locator("#login-button").click()
+    page.locator("#way-card").wait_for()
+
+
+def start_card(page: Page) -> Page:
+    """Presses the login page's button; returns the bridge's window, which opens by itself."""
+    with page.context.expect_page() as opened:
+        page.locator("#card-start, #card-retry").locator("visible=true").click()
+    window = opened.value
+    window.wait_for_load_state()
+    return window
+
+
+def enter_pin(window: Page, pin: str) -> None:
+    """Types the PIN in the bridge's window and sends it."""
+    window.locator("#pin").fill(pin)
+    window.locator("#submit").click()
+
+
+def card_error(page: Page) -> tuple[str, str, str]:
+    """Waits for the login page's error and returns its code, title and message."""
+    error = page.locator("#card-error")
+    error.wait_for()
+    code = error.get_attribute("data-code") or ""
+    return code, page.locator("#card-error-title").inner_text(), page.locator("#card-error-message").inner_text()
+
+
+def log_in(page: Page, demo: Demo) -> None:
+    """The whole journey of the first citizen, from the sample relying party and back to it."""
+    to_login_page(page)
+    enter_pin(start_card(page), demo.citizens[0].pin)
+    page.locator("#consent-allow").click()
+    expect(page.locator("#userinfo-name")).to_have_text(demo.citizens[0].name)

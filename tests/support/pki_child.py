@@ -1,0 +1,49 @@
+"""A process that issues until it kills itself. Arguments: database URL, key folder, what to do, where to die, start.
+
+Run as `python -m support.pki_child` with the tests' folder on the path.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from ca_core.kernel.database import Database
+from ca_core.kernel.rng import system_rng
+from ca_core.keys import SoftwareKeyStore
+from support.pki import World, ceremony, citizen_request
+
+PASSPHRASE = b"for tests only"
+REQUEST_ID = "killed-1"
+
+
+def dying_at(count: int) -> Callable[[object], None]:
+    """A checkpoint that ends the process at its count-th call (the first is 1), as a power cut would."""
+    calls = 0
+
+    def checkpoint(_step: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return checkpoint
+
+
+def main(url: str, folder: str, action: str, count: str, start: str) -> None:
+    now = datetime.fromisoformat(start)
+    database = Database.open(url)
+    keys = SoftwareKeyStore(Path(folder), PASSPHRASE)
+    checkpoint = dying_at(int(count))
+    world = World(database, lambda: now, system_rng, key_store=keys, checkpoint=checkpoint)
+    if action == "ceremony":
+        world.hold(ceremony())
+    else:
+        world.issuance.issue(citizen_request(REQUEST_ID))
+    database.dispose()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
