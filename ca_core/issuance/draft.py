@@ -120,4 +120,5 @@ def _attributes(
     value = rule.value if rule.source is None else values[rule.source]
     if value is None:
         raise RequestMalformed(f"{rule.type}: missing")
-    return [x509.NameAttribute(rule.type.oid, value)]
+    # cryptography counts the 64 of a common name in octets, X.520 in characters; `checks` has counted those.
+    return [x509.NameAttribute(rule.type.oid, value, _validate=False)]

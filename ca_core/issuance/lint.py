@@ -56,6 +56,5 @@ class Linter:
             f"{described.finding.severity} {result.node.path}: {described.finding.code}"
             for result in self._validator.validate(document.root)
             for described in result.finding_descriptions
-            if described.finding.severity < ValidationFindingSeverity.INFO
-            and described.finding.code not in waived
+            if described.finding.severity < ValidationFindingSeverity.INFO and described.finding.code not in waived
         ]

@@ -256,7 +256,7 @@ Extension = Annotated[
 class Profile(_Part):
     """One kind of certificate. Extensions stand in the certificate in the order of the file.
 
-    waived_findings: codes of the linter that do not refuse a certificate of this kind; each with its reason in the file.
+    waived_findings: codes of the linter that do not refuse such a certificate; the reason stands in the file.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]

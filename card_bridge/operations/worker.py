@@ -53,8 +53,10 @@ class CardWorker:
             states = self._reader_states()
             if states != last_states or not settled:
                 sighting = self._look(states)
-                settled = sighting.trouble not in _PASSING or not any(state.card_present for state in states)
-                operation.show(sighting)
+                passing = sighting.trouble in _PASSING and any(state.card_present for state in states)
+                if not passing or not (settled or states != last_states):
+                    operation.show(sighting)
+                settled = not passing
                 last_states = states
             entry = operation.await_entry(self._poll_interval_s)
             if entry is not None:

@@ -6,6 +6,7 @@ it locked.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ Scard: TypeAlias = Any  # pyscard has no types; this module alone touches it
 log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 3
+_STATUS_WORD_SIZE: Final = 2
+# Readers are asked for their card every 0.4 s.
+_REMOVAL_TOLD_MS: Final = 1_500
 _SERVICE_GONE: Final = ("SCARD_E_NO_SERVICE", "SCARD_E_SERVICE_STOPPED")
 _READER_GONE: Final = ("SCARD_E_UNKNOWN_READER", "SCARD_E_READER_UNAVAILABLE", "SCARD_E_NO_READERS_AVAILABLE")
 _CARD_GONE: Final = ("SCARD_E_NO_SMARTCARD", "SCARD_W_REMOVED_CARD")
@@ -79,6 +83,9 @@ class PcscTransport:
             octets.clear()
         if result != self.scard.SCARD_S_SUCCESS:
             raise self._interruption("transmit", result)
+        if len(answer) < _STATUS_WORD_SIZE:
+            # What some drivers, vpcd's among them, call success when the card has gone.
+            raise self._interruption("transmit", self.scard.SCARD_F_COMM_ERROR)
         return bytes(answer)
 
     def begin(self) -> None:
@@ -112,7 +119,7 @@ class PcscTransport:
         if result in _codes(scard, gone):
             return CardRemoved(f"{step}: {_name(scard, result)}")
         try:
-            if not _card_present(scard, self.context, self.reader_name):
+            if _card_goes(scard, self.context, self.reader_name):
                 return CardRemoved(f"{step}: {_name(scard, result)}, and no card is left")
         except CardError:
             return CardRemoved(f"{step}: {_name(scard, result)}, and the reader is gone")
@@ -146,6 +153,21 @@ def _card_present(scard: Scard, context: int, reader_name: str) -> bool:
     result, states = scard.SCardGetStatusChange(context, 0, [(reader_name, scard.SCARD_STATE_UNAWARE)])
     _expect(scard, "reader state", result)
     return bool(states[0][1] & scard.SCARD_STATE_PRESENT)
+
+
+def _card_goes(scard: Scard, context: int, reader_name: str) -> bool:
+    """Whether the reader says that its card is gone. The failed command may come before that word: wait for it."""
+    deadline = time.monotonic() + _REMOVAL_TOLD_MS / 1_000
+    known = scard.SCARD_STATE_UNAWARE
+    while (left_ms := int((deadline - time.monotonic()) * 1_000)) > 0:
+        result, states = scard.SCardGetStatusChange(context, left_ms, [(reader_name, known)])
+        if result == scard.SCARD_E_TIMEOUT:
+            break
+        _expect(scard, "reader state", result)
+        known = states[0][1]
+        if not known & scard.SCARD_STATE_PRESENT:
+            return True
+    return False
 
 
 def _expect(scard: Scard, step: str, result: int) -> None:

@@ -13,7 +13,7 @@ def register_clients(registry: ClientRegistry, relying_party: str) -> list[Clien
     """The sample relying party, and a public client for trying things out. relying_party: the sample's origin."""
     sample = ClientRegistration(
         name=LocalText(zh_tw="線上申辦示範網站", en="Sample Online Services"),
-        purpose=LocalText(zh_tw="確認您的身分,以辦理線上申請", en="To confirm who you are for an online application"),
+        purpose=LocalText(zh_tw="確認您的身分，以辦理線上申請", en="To confirm who you are for an online application"),
         redirect_uris=(f"{relying_party}/callback",),
         post_logout_redirect_uris=(f"{relying_party}/",),
         scopes=_SCOPES,

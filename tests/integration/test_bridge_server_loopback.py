@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -85,6 +86,7 @@ class Window:
         for _ in range(200):
             if part in self.text:
                 return
+            time.sleep(0.05)
             self.text = self.client.get(self.url).text
         raise AssertionError(f"{part} never came: {self.text}")
 

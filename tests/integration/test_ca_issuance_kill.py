@@ -105,8 +105,8 @@ def test_a_request_repeated_after_a_kill_gets_the_certificate_that_was_intended(
     verify_that_nothing_is_lost(database, world)
 
 
-# Nine checkpoints an authority: 1 when the root's key was made, 4 when its intent was recorded, 9 when its certificate was
-# and the root is not yet active, 10 when the issuing authority's key was made, 18 when all but the end is recorded.
+# Nine checkpoints an authority: 1 when the root's key was made, 4 when its intent was recorded, 9 when its certificate
+# was and the root is not yet active, 10 when the issuing authority's key was made, 18 when all but the end is recorded.
 @pytest.mark.parametrize("count", [1, 4, 9, 10, 18])
 def test_a_killed_ceremony_is_finished_by_the_same_file(
     database: Database, database_url: str, clock: FakeClock, world: World, folder: Path, count: int

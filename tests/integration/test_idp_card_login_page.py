@@ -335,6 +335,14 @@ def test_a_bridge_that_is_not_there(scene: Scene) -> None:
     _assert_shown(scene, "bridge_unreachable")
 
 
+def test_a_browser_that_was_told_not_to_call_the_bridge(scene: Scene) -> None:
+    scene.page.add_init_script("navigator.permissions.query = async () => ({ state: 'denied' })")
+    scene.open()
+    scene.context.route(f"{scene.bridge.origin}/**", lambda route: route.abort("blockedbyclient"))
+    scene.start()
+    _assert_shown(scene, "local_network_denied")
+
+
 def test_a_bridge_that_stops_in_the_middle(scene: Scene) -> None:
     scene.bridge.script = [WAITING[0]]
     scene.open()

@@ -45,6 +45,7 @@ def world(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     database.dispose()
 
 
+@pytest.mark.filterwarnings("ignore:Attribute's length must be")  # cryptography counts octets
 @settings(max_examples=150, deadline=None)
 @given(
     common_name=st.text(max_size=70),
@@ -101,7 +102,7 @@ def test_any_size_of_certificate_is_assembled_in_der(padding: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    now=st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1), timezones=st.just(TAIPEI)),
+    now=st.integers(min_value=946684800, max_value=2840140800).map(lambda s: datetime.fromtimestamp(s, TAIPEI)),
     years=st.integers(min_value=1, max_value=40),
 )
 def test_a_validity_in_years_ends_on_that_day_in_taipei(now: datetime, years: int) -> None:

@@ -59,21 +59,25 @@ class CardDesk:
         return path
 
     def insert(self) -> None:
-        self._tell("insert", "inserted")
+        """Put the card in; returns when the reader has it."""
+        assert tell(self.card, "insert") == "ok"
+        self._wait(present=True)
 
     def remove(self) -> None:
-        self._tell("remove", "removed")
+        """Pull the card out; returns when the reader knows."""
+        assert tell(self.card, "remove") == "ok"
+        self._wait(present=False)
 
     def remove_at(self, *where: str) -> None:
         """Plan to pull the card out in the middle of its work."""
         assert tell(self.card, " ".join(["remove-at", *where])) == "ok"
 
-    def _tell(self, command: str, state: str) -> None:
-        assert tell(self.card, command) == "ok"
-        for _ in range(100):
-            if tell(self.card, "state") == state:
+    def _wait(self, *, present: bool) -> None:
+        for _ in range(20):
+            checked = run(self.command("doctor", "--data", self.data, "--json"), check=False)
+            if {check["name"]: check["ok"] for check in json.loads(checked.stdout)["checks"]}["card"] is present:
                 return
-        raise AssertionError(f"the card is not {state}")
+        raise AssertionError(checked.stdout)
 
 
 def ready_line(process: "subprocess.Popen[bytes]") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx
 
@@ -112,7 +112,7 @@ def log_in(
     token = sign_with_card(demo, citizen or demo.citizens[0], page.origin, challenge(browser, page))
     answer = present(browser, page, alter(token))
     assert answer.status == 200, answer.text
-    page = browser.open(page.origin + _path(answer.json()["location"]), until=request.redirect_uri)
+    page = browser.open(urljoin(page.url, answer.json()["location"]), until=request.redirect_uri)
     if page.url.startswith(request.redirect_uri):
         return page.url
     return browser.submit(page, page.form("consent"), until=request.redirect_uri, decision="allow").url
@@ -138,9 +138,3 @@ def exchange(demo: Demo, request: AuthorizationRequest, callback: str) -> dict[s
     assert answer.status_code == 200, answer.text
     tokens: dict[str, Any] = answer.json()
     return tokens
-
-
-def _path(location: str) -> str:
-    """`location` may be relative or absolute (then it is this very server's, whatever name it has there)."""
-    parts = urlsplit(location)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path

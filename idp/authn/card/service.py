@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.service import AuditLog
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
 from ca_core.statement import Flow, SignedStatement, StatementIssuer, StatementStore, challenge_nonce_of
 from ca_core.validation.errors import CertificateRefused
+from idp.authn.card import events
 from idp.authn.card.errors import (
     CardLoginRefused,
     ChallengeAlreadyUsed,
@@ -117,7 +117,7 @@ class CardLoginService:
                     raise PersonUnknown(f"certificate:{certificate.certificate_id}")
             except (CardLoginRefused, CertificateRefused) as error:
                 refusal = error
-                self._audit.append(tx, _refused(interaction, error, request_id))
+                self._audit.append(tx, events.refused(interaction, error.code, request_id))
             except Exception as error:  # noqa: BLE001 - the challenge stays spent where a check breaks; raised below
                 refusal = error
             else:
@@ -138,19 +138,8 @@ class CardLoginService:
         if tries_left is not None and (type(tries_left) is not int or not 0 <= tries_left <= MAX_TRIES):
             raise ReportRefused("tries_left")
         tries = tries_left if isinstance(tries_left, int) else None
-        detail: dict[str, str | int | bool] = {"reported_code": code, "client_id": interaction.request.client_id}
-        if tries is not None:
-            detail["tries_left"] = tries
-        event = AuditEvent(
-            name="card_login.reported",
-            actor="anonymous",
-            outcome=Outcome.FAILED,
-            subject=f"interaction:{interaction.key}",
-            request_id=request_id,
-            detail=detail,
-        )
         with self._database.write() as tx:
-            self._audit.append(tx, event)
+            self._audit.append(tx, events.reported(interaction, code, tries, request_id))
         return code, tries
 
     def statement(self, digest: bytes) -> str:
@@ -234,30 +223,6 @@ class CardLoginService:
             person_id=certificate.person_id,
             now=now,
         )
-        self._audit.append(tx, _accepted(interaction, token, certificate, request_id))
+        self._audit.append(tx, events.accepted(interaction, certificate, token.algorithm, request_id))
         onward = self._interactions.authenticated_in(tx, interaction, session, request_id=request_id)
         return CardLogin(session=session, session_token=session_token, next=onward)
-
-
-def _accepted(
-    interaction: Interaction, token: UnverifiedToken, certificate: LoginCertificate, request_id: str
-) -> AuditEvent:
-    return AuditEvent(
-        name="card_login.accepted",
-        actor=f"person:{certificate.person_id}",
-        outcome=Outcome.OK,
-        subject=f"certificate:{certificate.certificate_id}",
-        request_id=request_id,
-        detail={"client_id": interaction.request.client_id, "algorithm": token.algorithm.value},
-    )
-
-
-def _refused(interaction: Interaction, error: CardLoginRefused | CertificateRefused, request_id: str) -> AuditEvent:
-    return AuditEvent(
-        name="card_login.refused",
-        actor="anonymous",
-        outcome=Outcome.REFUSED,
-        subject=f"interaction:{interaction.key}",
-        request_id=request_id,
-        detail={"code": error.code, "client_id": interaction.request.client_id},
-    )

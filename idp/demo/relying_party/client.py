@@ -3,12 +3,12 @@
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, KeySetSerialization
 
 from ca_core.kernel.errors import DomainError
 from ca_core.kernel.rng import Rng, random_token
@@ -128,7 +128,7 @@ class RelyingParty:
 
     async def _metadata(self, client: AsyncOAuth2Client) -> dict[str, Any]:
         url = f"{self.registration.issuer}/.well-known/openid-configuration"
-        metadata: dict[str, Any] = (await client.get(url, withhold_token=True)).raise_for_status().json()
+        metadata: dict[str, Any] = await _get_json(client, url)
         if metadata.get("issuer") != self.registration.issuer:
             raise LoginFailed("metadata of another issuer")
         return metadata
@@ -137,8 +137,8 @@ class RelyingParty:
         self, client: AsyncOAuth2Client, metadata: dict[str, Any], id_token: str, nonce: str
     ) -> dict[str, Any]:
         """The ID token's claims, checked as OpenID Connect Core s3.1.3.7 says."""
-        jwks = (await client.get(metadata["jwks_uri"], withhold_token=True)).raise_for_status().json()
-        token = jwt.decode(id_token, KeySet.import_key_set(jwks), algorithms=["ES256", "RS256"])
+        keys = KeySet.import_key_set(cast(KeySetSerialization, await _get_json(client, metadata["jwks_uri"])))
+        token = jwt.decode(id_token, keys, algorithms=["ES256", "RS256"])
         registry = jwt.JWTClaimsRegistry(
             now=int(time.time()),  # noqa: TID251  (a relying party of its own, with its own clock)
             leeway=30,
@@ -150,3 +150,9 @@ class RelyingParty:
         )
         registry.validate(token.claims)
         return dict(token.claims)
+
+
+async def _get_json(client: AsyncOAuth2Client, url: str) -> dict[str, Any]:
+    """A public document, asked for without the access token."""
+    answer: dict[str, Any] = (await client.request("GET", url, withhold_token=True)).raise_for_status().json()
+    return answer

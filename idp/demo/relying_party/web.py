@@ -4,7 +4,7 @@ import json
 from collections import OrderedDict
 from pathlib import Path
 
-import httpx
+import httpx2
 from authlib.integrations.base_client import OAuthError
 from joserfc.errors import JoseError
 from starlette.applications import Starlette
@@ -69,14 +69,17 @@ def relying_party_app(relying_party: RelyingParty, *, origin: str, rng: Rng) -> 
         )
 
     async def login(request: Request) -> Response:
-        return RedirectResponse(await relying_party.authorization_url(pages.language(request)), status_code=303)
+        try:
+            return RedirectResponse(await relying_party.authorization_url(pages.language(request)), status_code=303)
+        except (LoginFailed, httpx2.HTTPError) as error:
+            return _refused(request, type(error).__name__)
 
     async def callback(request: Request) -> Response:
         try:
             visitor = await relying_party.complete(parse_form(request.scope["query_string"]))
         except LoginFailed as error:
             return _refused(request, error.detail)
-        except (OAuthError, JoseError, httpx.HTTPError) as error:
+        except (OAuthError, JoseError, httpx2.HTTPError) as error:
             return _refused(request, type(error).__name__)
         response = RedirectResponse("/", status_code=303)
         cookies.set_cookie(response, _COOKIE, visitors.enter(visitor))

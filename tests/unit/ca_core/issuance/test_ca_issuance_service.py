@@ -102,6 +102,13 @@ def test_the_certificate_says_what_was_asked(world: World, clock: FakeClock) -> 
     assert issued.authority_id == authority.id
 
 
+@pytest.mark.filterwarnings("ignore:Attribute's length must be")  # cryptography counts octets, X.520 characters
+@pytest.mark.parametrize("name", ["瓦" * 64, "瓦歷斯·諾幹 Walis Nokan", "𠀀" * 22, "O'Brien-王 (阿明)"])
+def test_long_and_unusual_names(world: World, name: str) -> None:
+    certificate = world.issuance.issue(citizen_request(common_name=name)).certificate
+    assert [a.value for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)] == [name]
+
+
 def test_extensions_stand_in_the_profiles_order(world: World) -> None:
     certificate = world.issuance.issue(citizen_request()).certificate
     authority = world.registry.by_slug("citizen-g1")

@@ -41,15 +41,15 @@ ISSUER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Throwaway CA")])
 BOTH_KINDS = pytest.mark.parametrize("profile", [VENDOR_CARD, PLAIN_CARD], ids=["vendor", "plain"])
 
 
-def order(**changes: object) -> Order:
-    values: dict[str, object] = {
-        "card_number": NUMBER,
-        "keys": EC_KEYS,
-        "pin": b"246813",
-        "puk": b"97531864",
-        "management_key": bytes(range(32)),
-    }
-    return Order(**(values | changes))  # type: ignore[arg-type] - a test's own choice of values
+def order(*, card_number: str = NUMBER, management_key: bytes = bytes(range(32)), again: bool = False) -> Order:
+    return Order(
+        card_number=card_number,
+        keys=EC_KEYS,
+        pin=b"246813",
+        puk=b"97531864",
+        management_key=management_key,
+        again=again,
+    )
 
 
 def certify(requests: Mapping[Slot, bytes]) -> dict[Slot, bytes]:
@@ -245,10 +245,11 @@ def test_the_reader_must_be_clear(readers: dict[str, DirectReader], error: type[
         Station(ReaderBench(DirectReaders(**readers), None, FactorySecrets())).generate(order())
 
 
-GENERATE = {
+KEYS = [{"slot": "9A", "algorithm": "p256"}]
+GENERATE: dict[str, object] = {
     "do": "generate",
     "card_number": NUMBER,
-    "keys": [{"slot": "9A", "algorithm": "p256"}],
+    "keys": KEYS,
     "pin": "246813",
     "puk": "97531864",
     "management_key": "00" * 24,
@@ -264,10 +265,8 @@ def speak(*lines: bytes, reader: DirectReader | None = None) -> tuple[int, list[
 
 def test_the_protocol_on_lines() -> None:
     reader = DirectReader(VirtualCard())
-    keys = [{"slot": "9A", "algorithm": "p256"}]
-
     out = io.BytesIO()
-    first = json.dumps(GENERATE | {"keys": keys}).encode() + b"\n"
+    first = json.dumps(GENERATE).encode() + b"\n"
 
     def lines() -> bytes:
         answer = json.loads(out.getvalue())
@@ -293,6 +292,22 @@ def test_the_protocol_on_lines() -> None:
     assert [entry["slot"] for entry in written["read_back"]] == ["9A"]
 
 
+CHANGES: tuple[dict[str, object], ...] = (
+    {"card_number": "12"},
+    {"card_number": 12},
+    {"keys": []},
+    {"keys": [{"slot": "9B", "algorithm": "p256"}]},
+    {"keys": [{"slot": "9A", "algorithm": "p521"}]},
+    {"keys": KEYS * 2},
+    {"pin": "12345"},
+    {"pin": "abcdef"},
+    {"pin": None},
+    {"puk": "1"},
+    {"management_key": "00"},
+    {"management_key": "zz"},
+)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -304,23 +319,7 @@ def test_the_protocol_on_lines() -> None:
         b'{"do":"write"}',
         b'{"do":"write","certificates":[{"slot":"9A","certificate":"!"}]}',
         b'{"do":"write","certificates":[]}x',
-        *(
-            json.dumps(GENERATE | change).encode()
-            for change in (
-                {"card_number": "12"},
-                {"card_number": 12},
-                {"keys": []},
-                {"keys": [{"slot": "9B", "algorithm": "p256"}]},
-                {"keys": [{"slot": "9A", "algorithm": "p521"}]},
-                {"keys": GENERATE["keys"] * 2},  # type: ignore[operator] - a list
-                {"pin": "12345"},
-                {"pin": "abcdef"},
-                {"pin": None},
-                {"puk": "1"},
-                {"management_key": "00"},
-                {"management_key": "zz"},
-            )
-        ),
+        *(json.dumps(GENERATE | change).encode() for change in CHANGES),
         b"{" + b" " * 70_000 + b"}",
     ],
 )

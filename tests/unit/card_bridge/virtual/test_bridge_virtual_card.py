@@ -13,6 +13,7 @@ from card_bridge.piv.model import AlgorithmReference, KeyAlgorithm, Slot
 from card_bridge.virtual import PLAIN_CARD, VENDOR_CARD, CardProfile, MemoryStore, VirtualCard
 from card_bridge.virtual.direct import DirectReader
 from card_bridge.virtual.profile import CONTACT_T0
+from card_bridge.virtual.state import CardState
 
 SELECT = "00a4040009a0000003080000100000"
 VERIFY = "0020008008313233343536ffff"
@@ -154,8 +155,8 @@ def test_tries_survive_power_and_are_spent_before_the_comparison() -> None:
     assert status(again, "00200080") == 0x63C2
 
     class PullsThePlug(MemoryStore):
-        def save(self, state: object) -> None:
-            super().save(state)  # type: ignore[arg-type] - the signature is the base's
+        def save(self, state: CardState) -> None:
+            super().save(state)
             raise KeyboardInterrupt
 
     unplugged = PullsThePlug()
