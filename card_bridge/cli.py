@@ -1,4 +1,7 @@
-"""The command line: serve, authenticate, doctor, virtual-card, personalise."""
+"""The command line: serve, authenticate, doctor, virtual-card, virtual-reader, personalise.
+
+What only one command needs is imported in it: a script that wants one token should not wait for a web server's modules.
+"""
 
 import json
 import logging
@@ -10,17 +13,15 @@ import typer
 
 from card_bridge.cli_cards import register
 from card_bridge.clock import system_clock
-from card_bridge.doctor import Check, examine
-from card_bridge.main import card_readers, run_server
-from card_bridge.messages.catalogue import Translator
 from card_bridge.operations.direct import DirectRequest, PinPrompt
 from card_bridge.operations.direct import authenticate as authenticate_directly
 from card_bridge.operations.prompts import AskpassPrompt, TerminalPrompt
+from card_bridge.readers import card_readers
 from card_bridge.settings import BridgeData, default_folder, read_data
 from card_bridge.statement.errors import ProviderNotPinned, StatementMissing
 from card_bridge.statement.model import VerifiedStatement
 from card_bridge.statement.service import MAX_STATEMENT_OCTETS, StatementVerifier
-from card_bridge.terminal import DataOption, JsonOption, LangOption, failures, translator
+from card_bridge.terminal import DataOption, JsonOption, LangOption, failures, forbid_core_dumps, translator
 from card_bridge.web_eid.model import parse_nonce
 from card_bridge.web_eid.origin import parse_origin
 from card_bridge.web_eid.service import bridge_version
@@ -42,6 +43,9 @@ def serve(
     lang: LangOption = "",
 ) -> None:
     """Answer pages of pinned providers on 127.0.0.1 and ::1."""
+    from card_bridge.main import run_server
+
+    forbid_core_dumps()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     translate = translator(lang)
@@ -73,6 +77,7 @@ def authenticate(
     lang: LangOption = "",
 ) -> None:
     """Print a Web eID authentication token as JSON."""
+    forbid_core_dumps()
     translate = translator(lang)
     compact = _read_statement(statement)
     with failures(translate):
@@ -97,23 +102,21 @@ def authenticate(
 @app.command()
 def doctor(data: DataOption = None, as_json: JsonOption = False, lang: LangOption = "") -> None:
     """Name what is missing between this computer and a login."""
+    from card_bridge.doctor import examine
+
     translate = translator(lang)
     checks = list(examine(data or default_folder()))
     everything = all(check.ok for check in checks)
     if as_json:
         print(json.dumps({"ok": everything, "checks": [check.to_wire() for check in checks]}, ensure_ascii=False))
     else:
-        _print_checks(checks, translate)
+        for check in checks:
+            mark = translate("doctor.ok" if check.ok else "doctor.missing")
+            print(f"[{mark}] {translate(f'doctor.{check.name}')}: {check.detail}")
+            if not check.ok:
+                print("    " + translate(f"doctor.advice.{check.name}"))
         print(translate("doctor.result.ok" if everything else "doctor.result.missing"))
     raise typer.Exit(0 if everything else 1)
-
-
-def _print_checks(checks: list[Check], translate: Translator) -> None:
-    for check in checks:
-        mark = translate("doctor.ok" if check.ok else "doctor.missing")
-        print(f"[{mark}] {translate(f'doctor.{check.name}')}: {check.detail}")
-        if not check.ok:
-            print("    " + translate(f"doctor.advice.{check.name}"))
 
 
 def _verify(data: BridgeData, origin: str, nonce: str, compact: str) -> VerifiedStatement | None:

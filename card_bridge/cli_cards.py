@@ -11,17 +11,8 @@ from typing import Annotated
 import typer
 
 from card_bridge.errors import BridgeError
-from card_bridge.messages.catalogue import Translator
-from card_bridge.personalisation import run_personalise
 from card_bridge.settings import read_settings, use_pcsc_socket
-from card_bridge.terminal import JsonOption, LangOption, failures, translator
-from card_bridge.virtual import (
-    CardFolderInUse,
-    CardFolderUnreadable,
-    PrivateReader,
-    ReaderUnavailable,
-    run_virtual_card,
-)
+from card_bridge.terminal import JsonOption, LangOption, failures, forbid_core_dumps, translator
 
 FolderOption = Annotated[Path, typer.Option("--data", help="Folder that keeps it; made if missing.")]
 
@@ -57,6 +48,8 @@ def virtual_card(
     lang: LangOption = "",
 ) -> None:
     """A virtual card in a virtual reader, until it is ended."""
+    from card_bridge.virtual import CardFolderInUse, CardFolderUnreadable, run_virtual_card
+
     translate = translator(lang)
     stop = _stop_on_signals()
 
@@ -76,13 +69,18 @@ def virtual_card(
 
 def virtual_reader(data: FolderOption, as_json: JsonOption = False, lang: LangOption = "") -> None:
     """Virtual readers that only programs which know their socket can see, until it is ended."""
+    from card_bridge.virtual import PrivateReader, ReaderUnavailable
+
     translate = translator(lang)
     stop = _stop_on_signals()
     with failures(translate):
         data.mkdir(parents=True, exist_ok=True)
         try:
             with PrivateReader(data) as reader:
-                _tell_ready(reader, translate, as_json=as_json)
+                names = list(reader.names)
+                ready = {"pcsc_socket": str(reader.socket_path), "ports": list(reader.ports), "readers": names}
+                text = translate("virtual.reader.ready", readers=", ".join(names))
+                print(json.dumps(ready) if as_json else text, flush=True)
                 stop.wait()
         except ReaderUnavailable as error:
             raise VirtualReaderUnavailable(str(error)) from error
@@ -94,6 +92,9 @@ def personalise(
     lang: LangOption = "",
 ) -> None:
     """Make keys on a card and write certificates, by JSON lines on standard input and output."""
+    from card_bridge.personalisation import run_personalise
+
+    forbid_core_dumps()
     with failures(translator(lang)):
         settings = read_settings(data)
         use_pcsc_socket(settings)
@@ -104,12 +105,6 @@ def personalise(
             pkcs11_module=Path(settings.module) if settings.module is not None else None,
         )
         raise typer.Exit(status)
-
-
-def _tell_ready(reader: PrivateReader, translate: Translator, *, as_json: bool) -> None:
-    ready = {"pcsc_socket": str(reader.socket_path), "ports": list(reader.ports), "readers": list(reader.names)}
-    line = json.dumps(ready) if as_json else translate("virtual.reader.ready", readers=", ".join(reader.names))
-    print(line, flush=True)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 
 from card_bridge.errors import ConfigurationError
-from card_bridge.main import card_readers
 from card_bridge.piv.errors import CardError, NoReader
 from card_bridge.piv.model import ReaderState
 from card_bridge.piv.ports import CardReaders
+from card_bridge.readers import card_readers
 from card_bridge.server.listener import bind_loopback
 from card_bridge.settings import BridgeSettings, read_data
 from card_bridge.web_eid.service import LOGIN_SLOT

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from card_bridge.app import build_app
 from card_bridge.clock import Clock, Monotonic, Rng, system_clock, system_rng
@@ -12,23 +11,14 @@ from card_bridge.messages.catalogue import Catalogues
 from card_bridge.operations.model import Policy
 from card_bridge.operations.service import OperationDesk
 from card_bridge.operations.worker import CardWorker
-from card_bridge.piv.pcsc import PcscReaders
-from card_bridge.piv.pkcs11 import Pkcs11Readers
 from card_bridge.piv.ports import CardReaders
+from card_bridge.readers import card_readers
 from card_bridge.server.guard import LoopbackGuard
 from card_bridge.server.listener import bind_loopback, serve
 from card_bridge.server.statements import ProviderStatementSource, StatementSource
 from card_bridge.server.web import Api
-from card_bridge.settings import BridgeData, BridgeSettings, use_pcsc_socket
+from card_bridge.settings import BridgeData
 from card_bridge.statement.service import StatementVerifier
-
-
-def card_readers(settings: BridgeSettings) -> CardReaders:
-    """The way to cards that bridge.toml names: PC/SC, the system's or a private one, or a PKCS#11 module."""
-    if settings.module is not None:
-        return Pkcs11Readers(Path(settings.module))
-    use_pcsc_socket(settings)
-    return PcscReaders()
 
 
 def assemble(

@@ -29,6 +29,14 @@ def translator(lang: str) -> Translator:
     return Catalogues.load().translator(choose_language(lang, terminal_language()))
 
 
+def forbid_core_dumps() -> None:
+    """A crash of this process, which holds a PIN for a moment, leaves no image of its memory."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 @contextmanager
 def failures(translate: Translator) -> Iterator[None]:
     """Errors of ours become exit status 1: `code: text`, tries left and detail on stderr."""

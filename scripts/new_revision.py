@@ -19,7 +19,7 @@ def main() -> None:
     history = next(history for history in HISTORIES if history.name == name)
     package = import_module(name)
     for module in walk_packages(package.__path__, f"{name}."):
-        if module.name.endswith(".store"):
+        if module.name.endswith((".store", "_store")):
             import_module(module.name)
     with tempfile.TemporaryDirectory() as folder:
         database = Database.open(sqlite_url(Path(folder) / "history.db"))

@@ -67,6 +67,7 @@ NEEDED_BY: Final = MappingProxyType(
         "pairwise_secret_file": frozenset({Role.ALL, Role.IDP}),
         "card_master_key_file": frozenset({Role.ALL, Role.ADMIN}),
         "login_authorities": frozenset({Role.ALL, Role.IDP, Role.MOBILE}),
+        "trusted_root_files": frozenset({Role.ALL, Role.IDP, Role.MOBILE}),
     }
 )
 """Members that some roles cannot start without."""
@@ -125,6 +126,7 @@ def _split(value: object) -> object:
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 SecretFile = Annotated[Path, AfterValidator(_secret_file)]
 Label = Annotated[str, AfterValidator(_label)]
+AbsolutePaths = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split)]
 Labels = Annotated[tuple[Label, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -197,6 +199,8 @@ class Settings(BaseSettings):
     """What each new card's management key is derived from."""
     login_authorities: Labels = ()
     """Slugs of the issuing CAs whose citizen certificates may log in. Empty: nobody's."""
+    trusted_root_files: AbsolutePaths = ()
+    """PEM files of the root certificates that every login's path must end at: what no row of the database can add."""
     card_authority: Label | None = None
     """Slug of the issuing CA for new cards."""
     pki_base_url: str | None = None

@@ -18,7 +18,7 @@ from ca_core.kernel.errors import Conflict
 from ca_core.keys.errors import KeyNotFound
 from ca_core.keys.ports import KeyStore
 from ca_core.revocation.log import CrlScope, StatusLog
-from ca_core.status import store
+from ca_core.status import crl_store
 from ca_core.status.crl_frame import CrlFrame, certificate_list_header
 from ca_core.status.errors import AuthorityExpired, CrlSuperseded
 from ca_core.status.model import CrlRecord, CrlSettings, next_crl_number, whole_second
@@ -60,15 +60,15 @@ class ChunkedBody:
 
     def finish(self, tx: Transaction, outer_header: bytes) -> None:
         """Stores the last chunk and the first."""
-        store.add_chunk(tx, self._crl_id, self._position, bytes(self._buffer))
-        store.add_chunk(tx, self._crl_id, 0, outer_header)
+        crl_store.add_chunk(tx, self._crl_id, self._position, bytes(self._buffer))
+        crl_store.add_chunk(tx, self._crl_id, 0, outer_header)
 
     def _add(self, part: bytes) -> None:
         self.size += len(part)
         self._buffer += part
         while len(self._buffer) >= CHUNK_BYTES:
             with self._database.write() as tx:
-                store.add_chunk(tx, self._crl_id, self._position, bytes(self._buffer[:CHUNK_BYTES]))
+                crl_store.add_chunk(tx, self._crl_id, self._position, bytes(self._buffer[:CHUNK_BYTES]))
             del self._buffer[:CHUNK_BYTES]
             self._position += 1
 
@@ -84,12 +84,12 @@ class CrlArchive:
         """The newest published CRL's row. Raises: AuthorityNotFound."""
         authority = self._authorities.by_slug(authority_slug)
         with self._database.read() as tx:
-            return store.latest(tx, authority.id)
+            return crl_store.latest(tx, authority.id)
 
     def chunk(self, record: CrlRecord, position: int) -> bytes:
         """One of the `record.chunks` chunks, at most CHUNK_BYTES. Raises: CrlSuperseded."""
         with self._database.read() as tx:
-            octets = store.chunk(tx, record.id, position)
+            octets = crl_store.chunk(tx, record.id, position)
         if octets is None:
             raise CrlSuperseded("its octets are no longer kept")
         return octets
@@ -192,11 +192,11 @@ class CrlService:
         now = whole_second(self._clock())
         next_update = min(now + self._settings.validity, authority.certificate.not_valid_after_utc)
         with self._database.write() as tx:
-            number = next_crl_number(store.last_number(tx, authority.id), now)
-            previous = store.latest(tx, authority.id)
+            number = next_crl_number(crl_store.last_number(tx, authority.id), now)
+            previous = crl_store.latest(tx, authority.id)
             # Read after the number: whoever takes a higher number later reads a place that is not before this one.
             through = self._log.head(tx)
-            crl_id = store.reserve(
+            crl_id = crl_store.reserve(
                 tx, authority.id, number=number, this_update=now, next_update=next_update, through=through
             )
         reserved = CrlRecord(
@@ -234,12 +234,12 @@ class CrlService:
         )
         with self._database.write() as tx:
             body.finish(tx, head)
-            previous = store.latest(tx, authority.id)
-            if not store.publish(tx, record):
+            previous = crl_store.latest(tx, authority.id)
+            if not crl_store.publish(tx, record):
                 raise CrlSuperseded(f"number {record.number}")
-            store.give_up_unfinished(tx, authority.id, below=record.number)
+            crl_store.give_up_unfinished(tx, authority.id, below=record.number)
             if previous is not None:
-                store.drop_content(tx, authority.id, below=previous.number)
+                crl_store.drop_content(tx, authority.id, below=previous.number)
             self._audit.append(
                 tx,
                 AuditEvent(

@@ -14,7 +14,7 @@ from ca_core.kernel.database import Database
 from ca_core.kernel.rng import Rng
 from ca_core.keys.model import KeyAlgorithm, PrivateKey, key_identifier
 from ca_core.keys.ports import KeyStore
-from ca_core.status import store
+from ca_core.status import ocsp_store
 from ca_core.status.errors import ResponderMissing
 from ca_core.status.model import Responder
 from ca_core.status.ports import Authorities, Issuer
@@ -95,7 +95,7 @@ class Responders:
             )
         )
         with self._database.write() as tx:
-            store.add_responder(
+            ocsp_store.add_responder(
                 tx,
                 authority.id,
                 certificate_id=issued.certificate_id,
@@ -109,7 +109,7 @@ class Responders:
 
     def _read(self, authority_id: int, now: datetime) -> Responder | None:
         with self._database.read() as tx:
-            for certificate_id, label, certificate in list(store.newest_responders(tx, authority_id)):
+            for certificate_id, label, certificate in list(ocsp_store.newest_responders(tx, authority_id)):
                 valid = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
                 if valid and self._status.status_of(tx, certificate_id).is_good:
                     return self._responder(authority_id, label, certificate)

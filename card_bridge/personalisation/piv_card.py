@@ -5,6 +5,7 @@ that bears the order's number is an unfinished one, and the management key is re
 that still opens with the factory's key is not finished.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -28,6 +29,7 @@ from card_bridge.piv.model import AlgorithmReference, KeyAlgorithm, ReaderState,
 from card_bridge.piv.objects import CERTIFICATES, Chuid, ObjectTag, build_ccc, build_certificate, build_discovery
 from card_bridge.piv.pin import PIN_REFERENCE, PUK_REFERENCE
 
+_POLL_S = 0.1
 _NEW_KEY_ALGORITHMS = {
     16: (AlgorithmReference.AES_128,),
     24: (AlgorithmReference.AES_192, AlgorithmReference.TRIPLE_DES),
@@ -44,17 +46,31 @@ class PivReaders(Protocol):
 
 
 class ReaderBench:
-    """A card in a reader: the named one, or the only one that has a card in it."""
+    """A card in a reader: the named one, or the only one that has a card in it.
 
-    def __init__(self, readers: PivReaders, reader_name: str | None, factory: FactorySecrets) -> None:
+    patience_s: how long a card may take to be noticed; readers are asked for theirs every 0.4 s.
+    """
+
+    def __init__(
+        self, readers: PivReaders, reader_name: str | None, factory: FactorySecrets, *, patience_s: float = 0.0
+    ) -> None:
         self._readers = readers
         self._reader_name = reader_name
         self._factory = factory
+        self._patience_s = patience_s
 
     @contextmanager
     def take(self) -> Iterator["PivWorkpiece"]:
+        self._await_card()
         with self._readers.connect(self._reader_name or self._only_reader()) as card:
             yield PivWorkpiece(card, self._factory)
+
+    def _await_card(self) -> None:
+        deadline = time.monotonic() + self._patience_s
+        while time.monotonic() < deadline:
+            if any(reader.card_present and self._reader_name in (None, reader.name) for reader in self._readers.list()):
+                return
+            time.sleep(_POLL_S)
 
     def _only_reader(self) -> str:
         readers = self._readers.list()

@@ -13,6 +13,8 @@ from card_bridge.piv.errors import CardError, NoReader
 from card_bridge.piv.model import Slot
 from card_bridge.piv.pcsc import PcscReaders
 
+_PATIENCE_S = 10.0
+
 
 def run_personalise(
     *,
@@ -61,4 +63,4 @@ def _bench(reader: str | None, pkcs11_module: Path | None, readers: PivReaders |
         except ImportError as error:
             raise NoReader("python-pkcs11 is not installed") from error
         return SoftTokenBench(pkcs11_module, reader)
-    return ReaderBench(readers or PcscReaders(), reader, FactorySecrets())
+    return ReaderBench(readers or PcscReaders(), reader, FactorySecrets(), patience_s=_PATIENCE_S)

@@ -3,6 +3,8 @@
 The token's security officer PIN is what a card calls its PUK; a management key it has none.
 """
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,7 @@ from card_bridge.piv.pkcs11 import (
     IDS,
     Pkcs11,
     Pkcs11Card,
+    forget_sessions,
     load_module,
     read_certificate,
     sign_with,
@@ -38,7 +41,7 @@ _CURVES: Final = {KeyAlgorithm.P_256: "secp256r1", KeyAlgorithm.P_384: "secp384r
 
 
 class SoftTokenBench:
-    """The token with this label, made in a free slot if there is none."""
+    """The token with this label, made if there is none."""
 
     def __init__(self, module: Path, label: str | None, factory: FactorySecrets | None = None) -> None:
         self._module = module
@@ -47,7 +50,7 @@ class SoftTokenBench:
 
     @contextmanager
     def take(self) -> Iterator["SoftTokenWorkpiece"]:
-        workpiece = SoftTokenWorkpiece(self._token(), self._factory)
+        workpiece = SoftTokenWorkpiece(self._token(), self._module, self._factory)
         try:
             yield workpiece
         finally:
@@ -55,29 +58,40 @@ class SoftTokenBench:
 
     def _token(self) -> Pkcs11:
         library = load_module(self._module)
-        free: Pkcs11 = None
-        for slot in library.get_slots():
-            token = usable_token(slot)
-            if token is None:
-                free = free or slot
-            elif token.label.strip() == self._label:
-                return token
-        if free is None:
-            raise NoCard(f"no token {self._label} and no free slot")
-        with translated("initialise"):
-            so_pin = self._factory.puk.decode()
-            made = free.init_token(self._label, so_pin)
-            token = made if made is not None else free.get_token()
-            with token.open(rw=True, so_pin=so_pin) as session:
-                session.init_pin(self._factory.pin.decode())
+        token = self._labelled(library)
+        if token is None:
+            self._initialise()
+            forget_sessions(self._module)
+            token = self._labelled(library)
+        if token is None:
+            raise NoCard(f"no token {self._label}")
         return token
+
+    def _labelled(self, library: Pkcs11) -> Pkcs11:
+        tokens = (usable_token(slot) for slot in library.get_slots())
+        return next((token for token in tokens if token is not None and token.label.strip() == self._label), None)
+
+    def _initialise(self) -> None:
+        """A blank token, by SoftHSM's own tool: python-pkcs11 has no call for it. The factory's secrets are none."""
+        tool = shutil.which("softhsm2-util")
+        if tool is None:
+            raise NoCard(f"no token {self._label}, and softhsm2-util, which makes one, is not installed")
+        secrets = ["--so-pin", self._factory.puk.decode("ascii"), "--pin", self._factory.pin.decode("ascii")]
+        result = subprocess.run(  # noqa: S603 - a fixed program; the label is one argument
+            [tool, "--module", str(self._module), "--init-token", "--free", "--label", self._label, *secrets],
+            capture_output=True,
+            check=False,
+        )
+        if result.returncode:
+            raise CardFault(f"softhsm2-util: exit status {result.returncode}")
 
 
 class SoftTokenWorkpiece:
     """One visit to a token (`card_bridge.personalisation.ports.Workpiece`)."""
 
-    def __init__(self, token: Pkcs11, factory: FactorySecrets) -> None:
+    def __init__(self, token: Pkcs11, module: Path, factory: FactorySecrets) -> None:
         self._token = token
+        self._module = module
         self._factory = factory
         self._session: Pkcs11 = None
 
@@ -128,12 +142,12 @@ class SoftTokenWorkpiece:
 
     def sign(self, order: Order, slot: Slot, digest: bytes, algorithm: SignatureAlgorithm) -> bytes:
         with translated(f"private key {slot}"):
-            return sign_with(self._session, slot, digest, algorithm, lambda: order.pin)
+            return sign_with(self._session, slot, digest, algorithm, lambda: order.pin.decode("ascii"))
 
     def open_for_writing(self, order: Order) -> None:
         self.close()
         with translated("login"):
-            self._session = self._token.open(rw=True, user_pin=order.pin)
+            self._session = self._token.open(rw=True, user_pin=order.pin.decode("ascii"))
 
     def write_certificate(self, slot: Slot, der: bytes) -> None:
         with translated("write"):
@@ -162,17 +176,21 @@ class SoftTokenWorkpiece:
 
     def _set_pins(self, order: Order) -> None:
         """From the factory's to the order's, where an earlier attempt has not done it."""
+        pin, puk = order.pin.decode("ascii"), order.puk.decode("ascii")
+        factory_pin, factory_puk = self._factory.pin.decode("ascii"), self._factory.puk.decode("ascii")
         try:
-            with translated("PIN"), self._token.open(rw=True, user_pin=self._factory.pin) as session:
-                session.set_pin(self._factory.pin, order.pin)
+            with translated("PIN"), self._token.open(rw=True, user_pin=factory_pin) as session:
+                session.set_pin(factory_pin, pin)
         except PinIncorrect:
-            with translated("PIN"), self._token.open(user_pin=order.pin):
+            forget_sessions(self._module)
+            with translated("PIN"), self._token.open(user_pin=pin):
                 pass
         try:
-            with translated("PUK"), self._token.open(rw=True, so_pin=self._factory.puk) as session:
-                session.set_pin(self._factory.puk, order.puk)
+            with translated("PUK"), self._token.open(rw=True, so_pin=factory_puk) as session:
+                session.set_pin(factory_puk, puk)
         except PinIncorrect:
-            with translated("PUK"), self._token.open(rw=True, so_pin=order.puk):
+            forget_sessions(self._module)
+            with translated("PUK"), self._token.open(rw=True, so_pin=puk):
                 pass
 
     def _create_data(self, label: str, value: bytes) -> None:

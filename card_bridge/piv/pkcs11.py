@@ -60,6 +60,12 @@ def load_module(module: Path) -> Pkcs11:
         raise NoReader(f"the PKCS#11 module {module.name} does not load") from error
 
 
+def forget_sessions(module: Path) -> None:
+    """Close every session with the module: python-pkcs11 leaves one open for each login that is refused."""
+    with translated("reinitialise"):
+        load_module(module).reinitialize()
+
+
 class Pkcs11Readers:
     """The slots of one module (`card_bridge.piv.ports.CardReaders`). A reader's name is its slot's description."""
 
@@ -81,6 +87,8 @@ class Pkcs11Readers:
             yield card
         finally:
             card.close()
+            if card.login_failed:
+                forget_sessions(self._module)
 
     def _token(self, reader_name: str) -> Pkcs11:
         named = False
@@ -99,6 +107,7 @@ class Pkcs11Card:
         self._token = token
         self._pin = bytearray()
         self._logged_in: Pkcs11 = None
+        self.login_failed = False
         with translated("open"):
             self._session = token.open()
 
@@ -137,20 +146,24 @@ class Pkcs11Card:
 
     def verify_pin(self, pin: bytearray) -> None:
         try:
-            check_pin(pin)
-            with translated("login", self):
-                if self._logged_in is None:
-                    self._logged_in = self._token.open(user_pin=bytes(pin))
-                else:
-                    self._logged_in.close()
-                    self._logged_in = None
-                    self._logged_in = self._token.open(user_pin=bytes(pin))
+            self._log_in(pin)
             wipe(self._pin)
             self._pin = bytearray(pin)
         except PinMalformed as error:
             raise PinMalformed(self.pin_tries_left(), error.detail) from None
+        except (PinIncorrect, PinBlocked):
+            self.login_failed = True
+            raise
         finally:
             wipe(pin)
+
+    def _log_in(self, pin: bytearray) -> None:
+        check_pin(pin)
+        with translated("login", self):
+            if self._logged_in is not None:
+                self._logged_in.close()
+                self._logged_in = None
+            self._logged_in = self._token.open(user_pin=pin.decode("ascii"))
 
     def sign(self, slot: Slot, digest: bytes, algorithm: SignatureAlgorithm) -> bytes:
         if len(digest) != algorithm.digest_size:
@@ -160,11 +173,11 @@ class Pkcs11Card:
         with translated(f"private key {slot}", self):
             return sign_with(self._logged_in, slot, digest, algorithm, self._fresh_pin)
 
-    def _fresh_pin(self) -> bytes:
+    def _fresh_pin(self) -> str:
         """The PIN, once, for a key that wants it before each signature."""
         if not self._pin:
             raise PinRequired("the PIN has served one signature")
-        pin = bytes(self._pin)
+        pin = self._pin.decode("ascii")
         wipe(self._pin)
         self._pin = bytearray()
         return pin

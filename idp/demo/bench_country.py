@@ -35,7 +35,7 @@ def found_country(plan: Plan) -> Country:
     )
     config = write_configuration(plan.folder, places, system_rng)
     ca = CertificationAuthority(load_settings(config))
-    found_authority(ca)
+    found_authority(ca, plan.folder)
     found_provider_keys(ca)
     cards = tuple(_citizen(ca, number) for number in range(plan.citizens))
     registration = _client(ca, places.issuer)

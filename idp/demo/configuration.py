@@ -7,6 +7,8 @@ from pathlib import Path
 from ca_core.kernel.rng import Rng, random_token
 
 ROOT, ISSUING = "root-g1", "citizen-g1"
+ROOT_FILE = "root-g1.pem"
+"""The demo's trust anchor, written after its ceremony."""
 _Value = str | int | bool | list[str]
 _SECRETS = ("national-id", "national-id-lookup", "pairwise", "csrf", "card-master")
 
@@ -44,6 +46,7 @@ def write_configuration(folder: Path, places: DemoPlaces, rng: Rng) -> Path:
         "csrf_secret_file": str(secrets / "csrf"),
         "card_master_key_file": str(secrets / "card-master"),
         "login_authorities": [ISSUING],
+        "trusted_root_files": [str(folder / ROOT_FILE)],
         "card_authority": ISSUING,
         "pki_base_url": places.pki_base_url,
         "bridge_origin": places.bridge_origin,

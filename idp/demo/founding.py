@@ -1,9 +1,13 @@
 """Founding the demo's country: schema, authorities, what they publish, the provider's keys. Goes on where it was."""
 
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.authorities.errors import AuthorityNotFound
 from ca_core.keys import KeyAlgorithm, KeyNotFound, KeyStore
-from idp.demo.configuration import ISSUING, ceremony_text
+from idp.demo.configuration import ISSUING, ROOT, ROOT_FILE, ceremony_text
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import upgrade_all
 from idp.provider_keys.loading import make_token_keys
@@ -11,14 +15,18 @@ from idp.provider_keys.loading import make_token_keys
 ACTOR = "system:demo"
 
 
-def found_authority(ca: CertificationAuthority) -> None:
-    """The database at this code's schema, a root and an issuing authority, and what they publish."""
+def found_authority(ca: CertificationAuthority, folder: Path) -> None:
+    """The database at this code's schema, a root and an issuing authority, and what they publish.
+
+    folder: where the root's certificate goes, which the settings name as the one to trust.
+    """
     upgrade_all(ca.database)
     ca.issuance.recover()
     try:
         ca.registry.by_slug(ISSUING)
     except AuthorityNotFound:
         ca.ceremonies.run(parse_ceremony(ceremony_text(ca.issuance.publication_url).encode()), held_by=ACTOR)
+    (folder / ROOT_FILE).write_bytes(ca.registry.by_slug(ROOT).certificate.public_bytes(Encoding.PEM))
     ca.responders.ensure(ca.issuance, ca.rng)
     ca.crls.publish_due()
 

@@ -16,14 +16,14 @@ from ca_core.kernel.rng import Rng, system_rng
 from ca_core.kernel.settings import load_settings
 from idp.demo.card_desk import CardDesk
 from idp.demo.clients import register_clients
-from idp.demo.configuration import ISSUING, ROOT, DemoPlaces, write_configuration
+from idp.demo.configuration import ISSUING, ROOT, ROOT_FILE, DemoPlaces, write_configuration
 from idp.demo.founding import found_authority, found_provider_keys
 from idp.demo.people import CITIZENS, ensure_registered
 from idp.demo.relying_party.client import Registration, RelyingParty
 from idp.demo.relying_party.web import relying_party_app
 from idp.demo.serving import Site, serve_sites
 from idp.demo.state import State, locked
-from idp.demo.tls import server_context, write_authorities
+from idp.demo.tls import server_context
 from idp.main.app import provider_app, validation_authority_app
 from idp.main.authority import CertificationAuthority
 from idp.main.provider import Provider
@@ -82,7 +82,7 @@ class Demo:
         )
         ca = CertificationAuthority(load_settings(write_configuration(self._folder, places, self._rng)))
         self._say("founding the certification authority")
-        found_authority(ca)
+        found_authority(ca, self._folder)
         found_provider_keys(ca)
         provider = Provider(ca)
         self._say("starting the virtual card reader")
@@ -146,7 +146,7 @@ class Demo:
         context = server_context(ca, self._folder) if self._tls else None
         sites = [Site(app=provider_app(ca, provider), port=self._port, tls=context)]
         if self._tls:
-            self._tls_ca = write_authorities(ca, self._folder)
+            self._tls_ca = self._folder / ROOT_FILE
             sites.append(Site(app=validation_authority_app(ca), port=self._pki_port))
         return [*sites, Site(app=self._sample(), port=self._relying_party_port)]
 

@@ -8,20 +8,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ca_core.authorities.model import AuthorityRole
 from ca_core.issuance.model import IssuanceRequest
 from ca_core.kernel.rng import random_token
-from idp.demo.configuration import ISSUING
+from idp.demo.configuration import ISSUING, ROOT_FILE
 from idp.demo.founding import ACTOR
 from idp.main.authority import CertificationAuthority
-
-
-def write_authorities(ca: CertificationAuthority, folder: Path) -> Path:
-    """The PEM file that a client trusts: the demo's roots."""
-    path = folder / "tls-ca.pem"
-    roots = [one for one in ca.registry.all() if one.role is AuthorityRole.ROOT]
-    path.write_bytes(b"".join(root.certificate.public_bytes(Encoding.PEM) for root in roots))
-    return path
 
 
 def server_context(ca: CertificationAuthority, folder: Path) -> ssl.SSLContext:
@@ -50,6 +41,6 @@ def server_context(ca: CertificationAuthority, folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(chain, private)
-    context.load_verify_locations(write_authorities(ca, folder))
+    context.load_verify_locations(folder / ROOT_FILE)
     context.verify_mode = ssl.CERT_OPTIONAL
     return context

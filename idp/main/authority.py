@@ -1,5 +1,7 @@
 """The certification authority's services, from settings."""
 
+from pathlib import Path
+
 from cryptography import x509
 
 from ca_core.audit import AuditLog
@@ -123,13 +125,17 @@ class CertificationAuthority:
         )
 
     def login_validator(self) -> CertificateValidator:
-        """What judges the certificates that citizens present. Only the configured authorities' are accepted.
+        """What judges the certificates that citizens present, by configured authorities under configured roots.
 
-        Raises: ConfigurationError, where one of them does not exist or none is configured.
+        Raises: ConfigurationError, where an authority does not exist, a root cannot be read, or none is configured.
         """
-        accepted = _AcceptedAuthorities(self.registry, self.settings.login_authorities)
         return CertificateValidator(
-            self.database, accepted, self.certificates, self.status, self.clock, roots=accepted.roots()
+            self.database,
+            _AcceptedAuthorities(self.registry, self.settings.login_authorities),
+            self.certificates,
+            self.status,
+            self.clock,
+            roots=[certificate for path in self.settings.trusted_root_files for certificate in _read_roots(path)],
         )
 
 
@@ -151,5 +157,9 @@ class _AcceptedAuthorities:
         parents = {authority.parent_id for authority in accepted}
         return (*(authority for authority in self._registry.all() if authority.id in parents), *accepted)
 
-    def roots(self) -> list[x509.Certificate]:
-        return [authority.certificate for authority in self.all() if authority.role is AuthorityRole.ROOT]
+
+def _read_roots(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"trusted_root_files: {path}: {error}") from error

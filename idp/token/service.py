@@ -57,7 +57,7 @@ class TokenService:
 
     The first presentation of a code by its client spends it, whether or not the rest of the request is right. Any
     later one is a second use (RFC 6749 s4.1.2), from whichever thread or node it comes and however close behind: it
-    is refused and ends the access tokens that came of the code. The login itself, session and ID token, stands.
+    is refused and ends the access token that came of the code. The login itself, session and ID token, stands.
     """
 
     def __init__(
@@ -94,17 +94,17 @@ class TokenService:
         client = self._authenticator.authenticate(authorization, form)
         command = TokenCommand.parse(form)
         now = self._clock()
-        code_hash = token_hash(command.code)
+        code_hash, access_token = token_hash(command.code), self._access_tokens.make()
         with self._database.write() as tx:
-            grant = self._codes.redeem(tx, code_hash, client.client_id, now)
+            grant = self._codes.redeem(tx, code_hash, client.client_id, access_token, now)
             if grant is None:
                 refusal: OAuthError | None = self._not_redeemed(tx, client, code_hash, now, request_id)
             else:
                 refusal = self._refusal(tx, grant, command, now)
                 if refusal is None:
-                    access_token = self._access_tokens.issue(tx, code_hash, grant, now)
                     self._record(tx, "token.issued", Outcome.OK, client, grant, request_id, grant.acr)
                 else:
+                    self._access_tokens.revoke_by_code(tx, code_hash, now)
                     self._record(tx, "code.refused", Outcome.REFUSED, client, grant, request_id, refusal.description)
         if grant is None or refusal is not None:  # only now: what was written above has to stay
             raise refusal or InvalidGrant
@@ -116,7 +116,7 @@ class TokenService:
         """Deletes codes and tokens that expired a day ago or longer; until then a replay is still told as one."""
         before = self._clock() - timedelta(days=1)
         with self._database.write() as tx:
-            return self._codes.forget(tx, before) + self._access_tokens.forget(tx, before)
+            return self._codes.forget(tx, before)
 
     def _refusal(self, tx: Transaction, grant: CodeGrant, command: TokenCommand, now: datetime) -> OAuthError | None:
         """Why the code that was just spent gives no tokens; None where it does."""
@@ -140,7 +140,7 @@ class TokenService:
                 actor=f"client:{client.client_id}",
                 outcome=Outcome.REFUSED,
                 request_id=request_id,
-                detail={"revoked_tokens": revoked},
+                detail={"revoked_token": revoked},
             )
             self._audit.append(tx, event)
             return InvalidGrant("code was used before", detail="replay")

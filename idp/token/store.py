@@ -1,30 +1,22 @@
-"""Codes and access tokens, by their hashes."""
+"""Grants: a code and the access token that it turns into are one row, found by the hash of either.
+
+Redeeming writes one row, and a second use finds in that same row what it has to end. There is no index on time: rows
+are written in the order in which they expire, so that clean-up walks from the oldest on.
+"""
 
 from datetime import datetime
 
-from sqlalchemy import (
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    String,
-    Table,
-    Text,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Column, Integer, LargeBinary, String, Table, Text, bindparam, delete, insert, select, update
 
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
 from idp.schema import metadata
 from idp.token.model import AccessGrant, CodeGrant
 
-authorization_code = Table(
-    "authorization_code",
+authorization_grant = Table(
+    "authorization_grant",
     metadata,
-    Column("code_hash", LargeBinary(32), primary_key=True),
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("code_hash", LargeBinary(32), nullable=False, unique=True),
     Column("client_id", String(64), nullable=False),
     Column("redirect_uri", Text, nullable=False),
     Column("code_challenge", String(43), nullable=False),
@@ -40,103 +32,84 @@ authorization_code = Table(
     Column("certificate_id", BigId, nullable=False),
     Column("status_source", String(32), nullable=False),
     Column("status_age_s", Integer, nullable=False),
-    Column("expires_at", UtcTime, nullable=False),
-    Column("consumed_at", UtcTime, nullable=True),
-    Index("ix_authorization_code_expires_at", "expires_at"),
-)
-access_token = Table(
-    "access_token",
-    metadata,
-    Column("token_hash", LargeBinary(32), primary_key=True),
-    Column("code_hash", LargeBinary(32), nullable=False),
-    Column("client_id", String(64), nullable=False),
-    Column("person_id", String(64), nullable=False),
-    Column("session_id", String(22), nullable=False),
-    Column("certificate_id", BigId, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("userinfo_claims", Text, nullable=False),
-    Column("status_source", String(32), nullable=False),
-    Column("status_age_s", Integer, nullable=False),
-    Column("expires_at", UtcTime, nullable=False),
+    Column("code_expires_at", UtcTime, nullable=False),
+    Column("redeemed_at", UtcTime, nullable=True),
+    Column("token_hash", LargeBinary(32), nullable=True, unique=True),
+    Column("token_expires_at", UtcTime, nullable=True),
     Column("revoked_at", UtcTime, nullable=True),
-    Index("ix_access_token_code_hash", "code_hash"),
-    Index("ix_access_token_expires_at", "expires_at"),
 )
 
-_C = authorization_code.c
+_T = authorization_grant.c
 _GRANT = (
-    _C.client_id,
-    _C.redirect_uri,
-    _C.code_challenge,
-    _C.scope,
-    _C.nonce,
-    _C.id_token_claims,
-    _C.userinfo_claims,
-    _C.session_id,
-    _C.person_id,
-    _C.acr,
-    _C.amr,
-    _C.auth_time,
-    _C.certificate_id,
-    _C.status_source,
-    _C.status_age_s,
+    _T.client_id,
+    _T.redirect_uri,
+    _T.code_challenge,
+    _T.scope,
+    _T.nonce,
+    _T.id_token_claims,
+    _T.userinfo_claims,
+    _T.session_id,
+    _T.person_id,
+    _T.acr,
+    _T.amr,
+    _T.auth_time,
+    _T.certificate_id,
+    _T.status_source,
+    _T.status_age_s,
 )
-INSERT_CODE = Statement(
-    insert(authorization_code).values({c.name: bindparam(c.name) for c in (_C.code_hash, *_GRANT, _C.expires_at)})
+INSERT = Statement(
+    insert(authorization_grant).values({c.name: bindparam(c.name) for c in (_T.code_hash, *_GRANT, _T.code_expires_at)})
 )
-REDEEM_CODE = Statement(
-    update(authorization_code)
+REDEEM = Statement(
+    update(authorization_grant)
     .where(
-        _C.code_hash == bindparam("which"),
-        _C.client_id == bindparam("client"),
-        _C.consumed_at.is_(None),
-        _C.expires_at > bindparam("now"),
+        _T.code_hash == bindparam("which"),
+        _T.client_id == bindparam("client"),
+        _T.redeemed_at.is_(None),
+        _T.code_expires_at > bindparam("now"),
     )
-    .values(consumed_at=bindparam("consumed_at"))
+    .values(
+        redeemed_at=bindparam("redeemed_at"),
+        token_hash=bindparam("token_hash"),
+        token_expires_at=bindparam("token_expires_at"),
+    )
     .returning(*_GRANT)
 )
-WAS_CONSUMED = Statement(
-    select(_C.code_hash).where(
-        _C.code_hash == bindparam("which"), _C.client_id == bindparam("client"), _C.consumed_at.is_not(None)
+WAS_REDEEMED = Statement(
+    select(_T.id).where(
+        _T.code_hash == bindparam("which"), _T.client_id == bindparam("client"), _T.redeemed_at.is_not(None)
     )
 )
-FORGET_CODES = Statement(delete(authorization_code).where(_C.expires_at < bindparam("before")))
-
-_A = access_token.c
-_ACCESS = (
-    _A.client_id,
-    _A.person_id,
-    _A.session_id,
-    _A.certificate_id,
-    _A.scope,
-    _A.userinfo_claims,
-    _A.status_source,
-    _A.status_age_s,
-)
-INSERT_TOKEN = Statement(
-    insert(access_token).values(
-        {c.name: bindparam(c.name) for c in (_A.token_hash, _A.code_hash, *_ACCESS, _A.expires_at)}
-    )
-)
-LIVE_TOKEN = Statement(
-    select(*_ACCESS).where(
-        _A.token_hash == bindparam("token_hash"), _A.revoked_at.is_(None), _A.expires_at > bindparam("now")
-    )
-)
-REVOKE_BY_CODE = Statement(
-    update(access_token)
-    .where(_A.code_hash == bindparam("which"), _A.revoked_at.is_(None))
+REVOKE = Statement(
+    update(authorization_grant)
+    .where(_T.code_hash == bindparam("which"), _T.revoked_at.is_(None))
     .values(revoked_at=bindparam("revoked_at"))
 )
-FORGET_TOKENS = Statement(delete(access_token).where(_A.expires_at < bindparam("before")))
+BY_TOKEN = Statement(
+    select(
+        _T.client_id,
+        _T.person_id,
+        _T.session_id,
+        _T.certificate_id,
+        _T.scope,
+        _T.userinfo_claims,
+        _T.status_source,
+        _T.status_age_s,
+    ).where(_T.token_hash == bindparam("token_hash"), _T.revoked_at.is_(None), _T.token_expires_at > bindparam("now"))
+)
+FIRST_YOUNG = Statement(select(_T.id).where(_T.code_expires_at >= bindparam("before")).order_by(_T.id).limit(1))
+FORGET = Statement(
+    delete(authorization_grant).where(_T.id < bindparam("first_kept"), _T.code_expires_at < bindparam("before"))
+)
+_PAST_ALL = 2**63 - 1
 
 
-class CodeStore:
-    """The table of authorization codes. A consumed one stays until long after its tokens ended, to tell a replay."""
+class GrantStore:
+    """The table of grants. A spent code stays until long after its token ended, so that a replay is told as one."""
 
-    def add(self, tx: Transaction, code_hash: bytes, grant: CodeGrant, expires_at: datetime) -> None:
+    def add(self, tx: Transaction, code_hash: bytes, grant: CodeGrant, code_expires_at: datetime) -> None:
         tx.execute(
-            INSERT_CODE,
+            INSERT,
             code_hash=code_hash,
             client_id=grant.client_id,
             redirect_uri=grant.redirect_uri,
@@ -153,44 +126,43 @@ class CodeStore:
             certificate_id=grant.certificate_id,
             status_source=grant.status_source,
             status_age_s=grant.status_age_s,
-            expires_at=expires_at,
+            code_expires_at=code_expires_at,
         )
 
-    def redeem(self, tx: Transaction, code_hash: bytes, client_id: str, now: datetime) -> CodeGrant | None:
-        """Consumes the code: of any number of callers, one gets the grant. None for the others, and when expired."""
-        row = tx.one_or_none(REDEEM_CODE, which=code_hash, client=client_id, now=now, consumed_at=now)
+    def redeem(
+        self,
+        tx: Transaction,
+        code_hash: bytes,
+        client_id: str,
+        *,
+        token_hash: bytes,
+        token_expires_at: datetime,
+        now: datetime,
+    ) -> CodeGrant | None:
+        """Spends the code for this token: of any number of callers one gets the grant. None for the others, and when
+        the code is expired, unknown or another client's."""
+        row = tx.one_or_none(
+            REDEEM,
+            which=code_hash,
+            client=client_id,
+            now=now,
+            redeemed_at=now,
+            token_hash=token_hash,
+            token_expires_at=token_expires_at,
+        )
         return None if row is None else _grant(row)
 
-    def was_consumed(self, tx: Transaction, code_hash: bytes, client_id: str) -> bool:
+    def was_redeemed(self, tx: Transaction, code_hash: bytes, client_id: str) -> bool:
         """Whether the client presented this code before."""
-        return tx.one_or_none(WAS_CONSUMED, which=code_hash, client=client_id) is not None
+        return tx.one_or_none(WAS_REDEEMED, which=code_hash, client=client_id) is not None
 
-    def forget(self, tx: Transaction, before: datetime) -> int:
-        return tx.execute(FORGET_CODES, before=before)
+    def revoke(self, tx: Transaction, code_hash: bytes, now: datetime) -> bool:
+        """Ends the grant and its token. Whether this call is the one that did."""
+        return tx.execute(REVOKE, which=code_hash, revoked_at=now) == 1
 
-
-class AccessTokenStore:
-    """The table of access tokens."""
-
-    def add(self, tx: Transaction, token_hash: bytes, code_hash: bytes, grant: CodeGrant, expires_at: datetime) -> None:
-        tx.execute(
-            INSERT_TOKEN,
-            token_hash=token_hash,
-            code_hash=code_hash,
-            client_id=grant.client_id,
-            person_id=grant.person_id,
-            session_id=grant.session_id,
-            certificate_id=grant.certificate_id,
-            scope=" ".join(grant.scope),
-            userinfo_claims=" ".join(grant.userinfo_claims),
-            status_source=grant.status_source,
-            status_age_s=grant.status_age_s,
-            expires_at=expires_at,
-        )
-
-    def live(self, tx: Transaction, token_hash: bytes, now: datetime) -> AccessGrant | None:
+    def by_token(self, tx: Transaction, token_hash: bytes, now: datetime) -> AccessGrant | None:
         """What the token opens; None when unknown, expired or revoked."""
-        row = tx.one_or_none(LIVE_TOKEN, token_hash=token_hash, now=now)
+        row = tx.one_or_none(BY_TOKEN, token_hash=token_hash, now=now)
         if row is None:
             return None
         return AccessGrant(
@@ -204,12 +176,10 @@ class AccessTokenStore:
             status_age_s=row[7],
         )
 
-    def revoke_by_code(self, tx: Transaction, code_hash: bytes, now: datetime) -> int:
-        """How many tokens of this code ended here."""
-        return tx.execute(REVOKE_BY_CODE, which=code_hash, revoked_at=now)
-
     def forget(self, tx: Transaction, before: datetime) -> int:
-        return tx.execute(FORGET_TOKENS, before=before)
+        """Deletes grants whose code expired before that moment, from the oldest up to the first that did not."""
+        young = tx.one_or_none(FIRST_YOUNG, before=before)
+        return tx.execute(FORGET, first_kept=_PAST_ALL if young is None else young[0], before=before)
 
 
 def _grant(row: Row) -> CodeGrant:

@@ -16,7 +16,7 @@ from idp.authorize.store import interaction
 from idp.oauth.algorithms import SigningAlgorithm
 from idp.provider_keys.service import TokenKeys
 from idp.sessions.model import Session
-from idp.token.store import authorization_code
+from idp.token.store import authorization_grant
 from support.openid_provider import BROWSER, ISSUER, ProviderHouse, Tokens, answer_of, token_keys
 
 
@@ -114,7 +114,7 @@ def test_prompt_none_without_consent(house: ProviderHouse) -> None:
     house.log_in()
     answer = answer_of(house.authorize(prompt="none"))
     assert answer["error"] == "consent_required"
-    assert house.count(interaction) == house.count(authorization_code) == 0
+    assert house.count(interaction) == house.count(authorization_grant) == 0
 
 
 def test_prompt_none_with_login_and_consent(house: ProviderHouse) -> None:
@@ -139,7 +139,7 @@ def test_prompt_login_authenticates_again(house: ProviderHouse, prompt: str) -> 
     assert not path.endswith("/consent")
     with pytest.raises(WrongSession):
         finish(house, path, old)
-    assert house.count(authorization_code) == 0
+    assert house.count(authorization_grant) == 0
     assert "code" in finish(house, path, house.log_in())
 
 
@@ -283,7 +283,7 @@ def test_claims_not_understood_are_ignored(house: ProviderHouse) -> None:
 )
 def test_malformed_claims_are_refused(house: ProviderHouse, claims: str) -> None:
     assert answer_of(_with_login(house).authorize(claims=claims))["error"] == "invalid_request"
-    assert house.count(authorization_code) == 0
+    assert house.count(authorization_grant) == 0
 
 
 def test_a_sub_asked_for_by_value_is_kept(house: ProviderHouse) -> None:
@@ -424,7 +424,7 @@ def test_consent_denied_is_access_denied(house: ProviderHouse) -> None:
     path = started(house)
     answer = finish(house, path, house.log_in(), allow=False)
     assert answer["error"] == "access_denied"
-    assert house.count(authorization_code) == 0
+    assert house.count(authorization_grant) == 0
     assert ("consent.refused", "refused", {"error": "access_denied"}) in house.events()
 
 

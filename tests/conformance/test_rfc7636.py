@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from idp.token.store import access_token, authorization_code
+from idp.token.store import authorization_grant
 from support.openid_provider import VERIFIER, ProviderHouse, answer_of
 
 
@@ -27,7 +27,7 @@ def test_a_missing_or_malformed_challenge_is_refused(house: ProviderHouse, chall
     """s4.4.1"""
     answer = answer_of(house.authorize(code_challenge=challenge))
     assert answer["error"] == "invalid_request"
-    assert house.count(authorization_code) == 0
+    assert house.count(authorization_grant) == 0
 
 
 @pytest.mark.parametrize("public", [False, True])
@@ -39,7 +39,7 @@ def test_a_wrong_verifier_gives_no_token_and_spends_the_code(house: ProviderHous
     assert (wrong.status_code, wrong.json()["error"]) == (400, "invalid_grant")
     right = house.redeem(code, client=client)
     assert (right.status_code, right.json()["error"]) == (400, "invalid_grant")
-    assert house.count(access_token) == 0
+    assert house.live_tokens() == 0
     assert [name for name, _, _ in house.events()][-2:] == ["code.refused", "code.replayed"]
 
 

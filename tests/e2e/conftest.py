@@ -14,10 +14,20 @@ from support.scriptless import ScriptlessBrowser
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """One demo for all tests that leave its citizens' cards and certificates as they found them."""
+def shared_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One demo for the run."""
     with running_demo(tmp_path_factory.mktemp("demo")) as running:
         yield running
+
+
+@pytest.fixture
+def demo(shared_demo: Demo) -> Demo:
+    """The shared demo, for tests that leave its citizens' cards and certificates as they found them.
+
+    No consent is remembered from an earlier test.
+    """
+    shared_demo.forget_consents()
+    return shared_demo
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from card_bridge.doctor import check_port
 from card_bridge.server.listener import bind_loopback
 from support.card_desk import BRIDGE, ORIGIN, PIN, CardDesk, card_desk, ready_line
 from support.processes import run, started
@@ -201,10 +202,18 @@ def test_raw_requests(request_: bytes, status: bytes, server: dict[str, Any]) ->
     assert b"server:" not in answer.lower()
 
 
-def test_a_port_that_another_has_is_refused_and_doctor_knows_the_bridge(desk: CardDesk, server: dict[str, Any]) -> None:
+def test_a_crash_would_leave_no_image_of_its_memory(server: dict[str, Any]) -> None:
+    limits = Path(f"/proc/{server['pid']}/limits").read_text()
+    assert re.search(r"Max core file size\s+0\s+0\s", limits)
+
+
+def test_a_taken_port_is_refused_and_doctor_knows_who_has_it(desk: CardDesk, server: dict[str, Any]) -> None:
     done = run([BRIDGE, "serve", "--data", desk.data, "--port", server["port"]], check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("configuration_error: ")
+    assert check_port(server["port"]).ok
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        assert not check_port(stranger.getsockname()[1]).ok
 
 
 def test_two_bridges_side_by_side(desk: CardDesk, server: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from idp.authorize.service import interaction_key
 from idp.oauth.errors import InvalidGrant
 from idp.sessions.model import Session
 from idp.token.model import TokenResponse
-from idp.token.store import access_token, authorization_code
+from idp.token.store import authorization_grant
 from support.fakes import FakeClock, SeededRng
 from support.openid_provider import BROWSER, CALLBACK, VERIFIER, ProviderHouse, basic
 
@@ -73,7 +73,8 @@ def test_one_code_gives_tokens_once(house: ProviderHouse) -> None:
     winners = [answer for answer in got if isinstance(answer, TokenResponse)]
     assert len(winners) == 1
     assert all(isinstance(answer, TokenResponse | InvalidGrant) for answer in got)
-    assert house.count(access_token) == 1
+    assert house.live_tokens() == 0
+    assert house.count(authorization_grant) == 1
     names = [name for name, _, _ in house.events()]
     assert names.count("token.issued") == 1
     assert names.count("code.replayed") == THREADS - 1
@@ -95,7 +96,7 @@ def test_one_interaction_is_answered_by_one_login(house: ProviderHouse) -> None:
     got = at_once(answer)
     assert sum(isinstance(step, ConsentNeeded) for step in got) == 1
     assert sum(isinstance(step, InteractionMovedOn) for step in got) == THREADS - 1
-    assert house.count(authorization_code) == 0
+    assert house.count(authorization_grant) == 0
 
 
 def test_one_interaction_gives_one_code_without_consent_being_asked(house: ProviderHouse) -> None:
@@ -106,7 +107,7 @@ def test_one_interaction_gives_one_code_without_consent_being_asked(house: Provi
     got = at_once(lambda: house.provider.authorize.authenticated(interaction, session))
     assert sum(isinstance(step, Redirect) for step in got) == 1
     assert sum(isinstance(step, InteractionMovedOn) for step in got) == THREADS - 1
-    assert house.count(authorization_code) == 1
+    assert house.count(authorization_grant) == 1
 
 
 @pytest.mark.parametrize("allow", [True, False])
@@ -115,7 +116,7 @@ def test_one_interaction_is_decided_once(house: ProviderHouse, allow: bool) -> N
     got = at_once(lambda: house.provider.authorize.decide(interaction, session, allow))
     assert sum(isinstance(step, Redirect) for step in got) == 1
     assert sum(isinstance(step, InteractionMovedOn) for step in got) == THREADS - 1
-    assert house.count(authorization_code) == (1 if allow else 0)
+    assert house.count(authorization_grant) == (1 if allow else 0)
     name = "consent.granted" if allow else "consent.refused"
     assert [event[0] for event in house.events()].count(name) == 1
 
@@ -135,7 +136,7 @@ def test_allow_and_cancel_at_once_give_one_answer(house: ProviderHouse) -> None:
     got = at_once(answer)
     answers = [step.url for step in got if isinstance(step, Redirect)]
     assert len(answers) == 1
-    assert house.count(authorization_code) == (1 if "code=" in answers[0] else 0)
+    assert house.count(authorization_grant) == (1 if "code=" in answers[0] else 0)
 
 
 def test_a_session_ends_once(house: ProviderHouse) -> None:
@@ -154,7 +155,7 @@ def test_a_live_session_serves_eight_tabs(house: ProviderHouse) -> None:
     urls = at_once(lambda: _authorize_elsewhere(house, cookie))
     codes = {str(url).partition("code=")[2].partition("&")[0] for url in urls}
     assert len(codes) == THREADS
-    assert house.count(authorization_code) == THREADS
+    assert house.count(authorization_grant) == THREADS
     house.pass_time(minutes=20)
     assert "code=" in house.authorize(prompt="none").headers["location"]
 

@@ -15,7 +15,7 @@ from idp.consent.store import consent
 from idp.sessions.model import SessionLimits
 from idp.sessions.service import SessionService
 from idp.sessions.store import login_session
-from idp.token.store import access_token, authorization_code
+from idp.token.store import authorization_grant
 from support.fakes import FakeClock, SeededRng
 from support.openid_provider import BROWSER, CALLBACK, ProviderHouse, Tokens, answer_of
 
@@ -176,7 +176,7 @@ def test_an_interaction_opens_in_its_browser_in_its_time(house: ProviderHouse) -
         house.provider.authorize.authenticated(found, session)
     with pytest.raises(InteractionMovedOn):
         house.provider.authorize.abort(found, "access_denied", "")
-    assert house.count(authorization_code) == 0
+    assert house.count(authorization_grant) == 0
 
 
 def test_a_decided_interaction_cannot_be_opened_again(house: ProviderHouse) -> None:
@@ -203,7 +203,7 @@ def test_only_the_login_that_answered_may_decide(house: ProviderHouse) -> None:
         authorize.decide(found, other, True)
     with pytest.raises(InteractionMovedOn):
         authorize.authenticated(found, other)
-    assert house.count(authorization_code) == 0
+    assert house.count(authorization_grant) == 0
     assert "code=" in authorize.decide(found, own, True).url
 
 
@@ -216,17 +216,26 @@ def test_a_login_that_ended_before_the_decision_gives_no_code(house: ProviderHou
     found = authorize.interaction(path.split("/")[2], BROWSER)
     house.certificates.bad.add(7)
     assert "error=login_required" in authorize.decide(found, session, True).url
-    assert house.count(authorization_code) == house.count(consent) == 0
+    assert house.count(authorization_grant) == house.count(consent) == 0
 
 
 def test_what_expired_is_forgotten(house: ProviderHouse) -> None:
     house.tokens()
     house.set_cookie("browser", BROWSER)
     house.authorize(prompt="login")
-    tables = (authorization_code, access_token, interaction, login_session)
+    tables = (authorization_grant, interaction, login_session)
+    house.pass_time(hours=24, seconds=59)
+    house.provider.forget_expired()
+    assert house.count(authorization_grant) == 1, "a replay of it is still told as one"
+    house.log_in()
+    house.consent()
+    house.code()
+    house.pass_time(minutes=2)
+    house.provider.forget_expired()
+    assert house.count(authorization_grant) == 1, "the old one went, the young one stays"
     house.pass_time(hours=25)
     house.provider.forget_expired()
-    assert [house.count(table) for table in tables] == [0, 0, 0, 1]
+    assert [house.count(table) for table in tables] == [0, 0, 1]
     house.pass_time(hours=8)
     house.provider.forget_expired()
     assert house.count(login_session) == 0

@@ -77,7 +77,7 @@ class CardDesk:
             checked = run(self.command("doctor", "--data", self.data, "--json"), check=False)
             if {check["name"]: check["ok"] for check in json.loads(checked.stdout)["checks"]}["card"] is present:
                 return
-        raise AssertionError(checked.stdout)
+        raise AssertionError(f"{tell(self.card, 'state')}: {checked.stdout}")
 
 
 def ready_line(process: "subprocess.Popen[bytes]") -> dict[str, Any]:
@@ -116,7 +116,7 @@ def card_desk(folder: Path) -> Iterator[CardDesk]:
 def personalise(desk: CardDesk) -> None:
     """Keys made on the card by `card-bridge personalise`, certificates by an authority of this function alone."""
     authority = ec.generate_private_key(ec.SECP256R1())
-    keys = [{"slot": "9A", "algorithm": "p256"}, {"slot": "9C", "algorithm": "rsa2048"}]
+    keys = [{"slot": "9A", "algorithm": "p256"}, {"slot": "9C", "algorithm": "p256"}]
     order = {"do": "generate", "card_number": CARD_NUMBER, "keys": keys, "pin": PIN, "puk": "13579135"}
     with subprocess.Popen(
         [str(part) for part in desk.command("personalise", "--data", desk.data)],

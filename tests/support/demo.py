@@ -4,11 +4,12 @@ import json
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Demo:
     log: Path
     process: subprocess.Popen[bytes]
     info: dict[str, Any]
+    put_back: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def issuer(self) -> str:
@@ -78,31 +80,35 @@ class Demo:
             if authority["role"] == "issuing":
                 run([BIN / "citizenid", "ca", "crl", "--authority", authority["slug"], *config])
 
+    def forget_consents(self) -> None:
+        """As if no citizen had ever allowed anything, so that the next login asks again."""
+        with sqlite3.connect(self.data / "citizenid.db", timeout=10) as database:
+            database.execute("DELETE FROM consent")
+        database.close()
+
     @contextmanager
     def card_removed(self) -> Iterator[None]:
         """The virtual card is out of its reader for the block, then in it again."""
         pid = self._virtual_card()
         command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-        environment = dict(
-            entry.split("=", 1) for entry in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in entry
-        )
+        entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        environment = dict(entry.split("=", 1) for entry in entries if "=" in entry)
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or _ended(pid), what="the card's removal")
+        wait_until(lambda: _ended(pid), what="the card's removal")
         try:
             yield
         finally:
-            with self.log.open("ab") as sink:
-                again = subprocess.Popen(
-                    command, env=environment, stdout=subprocess.PIPE, stderr=sink, process_group=self.process.pid
-                )
+            again = start(command, log=self.log, stdout=subprocess.PIPE, env=environment)
+            self.put_back.append(again)
             if again.stdout is None or not again.stdout.readline():
                 raise AssertionError("the virtual card did not come back")
 
     def _virtual_card(self) -> int:
-        """The process of the card in the reader. The demo started it, so it is of the demo's process group."""
+        """The process of the card in the reader: of the demo's process group, or put back by a test."""
+        groups = {self.process.pid, *(process.pid for process in self.put_back)}
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and os.getpgid(int(entry.name)) == self.process.pid:
+                if entry.name.isdigit() and os.getpgid(int(entry.name)) in groups and not _ended(int(entry.name)):
                     if "virtual-card" in (entry / "cmdline").read_text().split("\0"):
                         return int(entry.name)
             except (FileNotFoundError, ProcessLookupError):
@@ -125,9 +131,12 @@ def running_demo(folder: Path, *options: str) -> Iterator[Demo]:
     command = [BIN / "citizenid", "demo", "--data", data, "--json", *options]
     command += ["--port", "0", "--bridge-port", "0"]
     process = start(command, log=log, stdout=subprocess.PIPE, cwd=ROOT)
+    put_back: list[subprocess.Popen[bytes]] = []
     try:
-        yield Demo(data, log, process, _ready_line(process, log))
+        yield Demo(data, log, process, _ready_line(process, log), put_back)
     finally:
+        for card in put_back:
+            stop_group(card)
         stop_group(process, grace_s=15)
 
 

@@ -38,6 +38,7 @@ from idp.clients.model import ClientRegistration, RegisteredClient, TokenEndpoin
 from idp.oauth.scopes import SCOPE_CLAIMS
 from idp.provider_keys.service import TokenKeys
 from idp.sessions.model import Session
+from idp.token.store import authorization_grant
 from support.asgi import AsgiTransport
 from support.fakes import FakeClock, SeededRng
 from support.provider_services import Provider, ProviderParts
@@ -289,6 +290,13 @@ class ProviderHouse:
     def count(self, table: Table) -> int:
         with self.database.read() as tx:
             row = tx.one_or_none(Statement(select(func.count().label("n")).select_from(table)))
+        return int(row[0]) if row else 0
+
+    def live_tokens(self) -> int:
+        """How many access tokens were given out and not revoked, whether or not they expired."""
+        issued = authorization_grant.c.token_hash.is_not(None) & authorization_grant.c.revoked_at.is_(None)
+        with self.database.read() as tx:
+            row = tx.one_or_none(Statement(select(func.count().label("n")).where(issued)))
         return int(row[0]) if row else 0
 
     def events(self) -> list[tuple[str, str, dict[str, Any]]]:

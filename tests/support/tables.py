@@ -21,7 +21,7 @@ def all_metadata() -> tuple[MetaData, ...]:
         if spec is None or spec.submodule_search_locations is None:
             raise AssertionError(f"the package {package} is not installed; run `make setup`")
         for module in pkgutil.walk_packages(list(spec.submodule_search_locations), f"{package}."):
-            if module.name.rpartition(".")[2] == "store":
+            if module.name.endswith((".store", "_store")):
                 importlib.import_module(module.name)
     return ca_core.schema.metadata, idp.schema.metadata
 

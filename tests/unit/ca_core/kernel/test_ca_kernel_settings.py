@@ -29,6 +29,7 @@ def members(tmp_path: Path) -> dict[str, Any]:
         "csrf_secret_file": tmp_path / "csrf",
         "card_master_key_file": tmp_path / "card-master",
         "login_authorities": ["citizen-g3"],
+        "trusted_root_files": [tmp_path / "root.pem"],
         "pki_base_url": "http://pki.example/pki",
     }
 

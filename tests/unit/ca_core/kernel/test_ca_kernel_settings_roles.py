@@ -36,6 +36,7 @@ def members(tmp_path: Path, secret: Path) -> dict[str, Any]:
         "csrf_secret_file": secret,
         "card_master_key_file": secret,
         "login_authorities": ["citizen-g3"],
+        "trusted_root_files": [str(tmp_path / "root.pem")],
     }
 
 
@@ -69,15 +70,17 @@ def test_nothing_at_all() -> None:
         "csrf_secret_file",
         "card_master_key_file",
         "login_authorities",
+        "trusted_root_files",
     ]
 
 
 def test_members_from_the_environment(
     members: dict[str, Any], monkeypatch: pytest.MonkeyPatch, secret: Path, tmp_path: Path
 ) -> None:
-    for member in ("keys", "national_id", "login_authorities"):
+    for member in ("keys", "national_id", "login_authorities", "trusted_root_files"):
         del members[member]
     for name, value in {
+        "TRUSTED_ROOT_FILES": "/etc/root-g2.pem, /etc/root-g3.pem",
         "KEYS__KIND": "pkcs11",
         "KEYS__MODULE": "/usr/lib/softhsm/libsofthsm2.so",
         "KEYS__TOKEN_LABEL": "national CA",
@@ -95,6 +98,7 @@ def test_members_from_the_environment(
     )
     assert settings.national_id == NationalIdSettings(keys={"2026": secret}, current="2026", lookup_key_file=secret)
     assert settings.login_authorities == ("citizen-g2", "citizen-g3")
+    assert settings.trusted_root_files == (Path("/etc/root-g2.pem"), Path("/etc/root-g3.pem"))
     assert settings.port == 8443
 
 

@@ -1,9 +1,7 @@
-"""Tables of published CRLs and of OCSP responders."""
+"""Tables of published CRLs."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
-from cryptography import x509
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -48,16 +46,6 @@ crl_chunks = Table(
     Column("crl_id", BigId, ForeignKey("crls.id"), primary_key=True, autoincrement=False),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("octets", LargeBinary, nullable=False),
-)
-responders = Table(
-    "ocsp_responders",
-    metadata,
-    Column("id", BigId, primary_key=True),
-    Column("authority_id", BigId, nullable=False, index=True),
-    Column("certificate_id", BigId, nullable=False),
-    Column("key_label", String(64), nullable=False, unique=True),
-    Column("certificate", LargeBinary, nullable=False),
-    Column("created_at", UtcTime, nullable=False),
 )
 
 _CRL = (
@@ -132,21 +120,6 @@ _DROP_CONTENT = Statement(
         )
     )
 )
-_ADD_RESPONDER = Statement(
-    insert(responders).values(
-        authority_id=bindparam("authority_id"),
-        certificate_id=bindparam("certificate_id"),
-        key_label=bindparam("key_label"),
-        certificate=bindparam("certificate"),
-        created_at=bindparam("created_at"),
-    )
-)
-_RESPONDERS = Statement(
-    select(responders.c.certificate_id, responders.c.key_label, responders.c.certificate)
-    .where(responders.c.authority_id == bindparam("authority_id"))
-    .order_by(desc(responders.c.id))
-    .limit(4)
-)
 
 
 def last_number(tx: Transaction, authority_id: int) -> int:
@@ -208,31 +181,6 @@ def latest(tx: Transaction, authority_id: int) -> CrlRecord | None:
 def chunk(tx: Transaction, crl_id: int, position: int) -> bytes | None:
     row = tx.one_or_none(_READ_CHUNK, crl_id=crl_id, position=position)
     return None if row is None else bytes(row[0])
-
-
-def add_responder(
-    tx: Transaction,
-    authority_id: int,
-    *,
-    certificate_id: int,
-    key_label: str,
-    certificate: bytes,
-    now: datetime,
-) -> None:
-    tx.execute(
-        _ADD_RESPONDER,
-        authority_id=authority_id,
-        certificate_id=certificate_id,
-        key_label=key_label,
-        certificate=certificate,
-        created_at=now,
-    )
-
-
-def newest_responders(tx: Transaction, authority_id: int) -> Iterator[tuple[int, str, x509.Certificate]]:
-    """(certificate_id, key label, certificate) of the newest few, newest first."""
-    for certificate_id, key_label, certificate in tx.all(_RESPONDERS, authority_id=authority_id):
-        yield certificate_id, key_label, x509.load_der_x509_certificate(bytes(certificate))
 
 
 def _crl(row: Row) -> CrlRecord:
