@@ -47,7 +47,7 @@ def serve(
 
     forbid_core_dumps()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     translate = translator(lang)
 
     def ready(chosen: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from card_bridge.errors import ConfigurationError
 from card_bridge.piv.errors import CardError, NoReader
@@ -106,7 +106,7 @@ def _check_card(readers: CardReaders, states: list[ReaderState]) -> Check:
 def _is_bridge(port: int) -> bool:
     """Whether what listens there refuses a call without an Origin in the way that a bridge does."""
     try:
-        answer = httpx.get(f"http://127.0.0.1:{port}/v1/status", timeout=2.0, trust_env=False)
+        answer = httpx2.get(f"http://127.0.0.1:{port}/v1/status", timeout=2.0, trust_env=False)
         return answer.status_code == 403 and answer.json().get("code") == "origin_not_allowed"
-    except (httpx.HTTPError, ValueError, AttributeError):
+    except (httpx2.HTTPError, ValueError, AttributeError):
         return False

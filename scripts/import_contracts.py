@@ -7,7 +7,8 @@ from importlinter import Contract, ContractCheck, fields, output
 class PrivateModulesContract(Contract):
     """Modules of certain names are imported by their own feature alone.
 
-    names: last parts of modules ("store": a feature's tables, and so is "crl_store"). A feature is the package that holds such a module.
+    names: last parts of modules ("store": a feature's tables, and so is "crl_store"). A feature is the package that
+    holds such a module.
     except_importers: modules that may nonetheless, themselves or by what they contain (where all is wired together).
     """
 

@@ -1,7 +1,7 @@
 """`card-bridge personalise`: a station that another program drives by JSON lines."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from card_bridge.personalisation import protocol
 from card_bridge.personalisation.errors import BadRequest
@@ -13,7 +13,7 @@ from card_bridge.piv.errors import CardError, NoReader
 from card_bridge.piv.model import Slot
 from card_bridge.piv.pcsc import PcscReaders
 
-_PATIENCE_S = 10.0
+PATIENCE_S: Final = 10.0
 
 
 def run_personalise(
@@ -23,13 +23,15 @@ def run_personalise(
     reader: str | None = None,
     pkcs11_module: Path | None = None,
     readers: PivReaders | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> int:
     """Obeys orders until `stdin` ends: 0, or 1 after the first that failed.
 
     reader: the reader's name, or with `pkcs11_module` the token's label; the only filled one if None.
+    patience_s: how long to wait for a card that is only just being put in.
     """
     try:
-        station = Station(_bench(reader, pkcs11_module, readers))
+        station = Station(_bench(reader, pkcs11_module, readers, patience_s))
     except CardError as error:
         return _fail(stdout, error)
     while line := stdin.readline(protocol.LINE_LIMIT + 1):
@@ -56,11 +58,11 @@ def _obey(station: Station, request: Order | dict[Slot, bytes]) -> bytes:
     return protocol.written(station.write(request))
 
 
-def _bench(reader: str | None, pkcs11_module: Path | None, readers: PivReaders | None) -> Bench:
+def _bench(reader: str | None, pkcs11_module: Path | None, readers: PivReaders | None, patience_s: float) -> Bench:
     if pkcs11_module is not None:
         try:
             from card_bridge.personalisation.soft_token import SoftTokenBench
         except ImportError as error:
             raise NoReader("python-pkcs11 is not installed") from error
         return SoftTokenBench(pkcs11_module, reader)
-    return ReaderBench(readers or PcscReaders(), reader, FactorySecrets(), patience_s=_PATIENCE_S)
+    return ReaderBench(readers or PcscReaders(), reader, FactorySecrets(), patience_s=patience_s)

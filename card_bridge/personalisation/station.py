@@ -57,9 +57,10 @@ class Station:
             card.open_for_writing(order)
             for slot, der in certificates.items():
                 card.write_certificate(slot, der)
-            replaced = card.finish(order)
         with self._bench.take() as card:
             written = _read_back(card, certificates)
+            card.open_for_writing(order)
+            replaced = card.finish(order)
         self._order, self._public_keys = None, {}
         return Written(card_number=order.card_number, certificates=written, management_key_replaced=replaced)
 

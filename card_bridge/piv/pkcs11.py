@@ -4,7 +4,7 @@ Keys and certificates have the ids that OpenSC gives a PIV card: 01 to 04 for 9A
 a data object labelled as OpenSC labels the CHUID. The module keeps copies of the PIN out of our reach.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -213,7 +213,7 @@ def sign_with(
     slot: Slot,
     digest: bytes,
     algorithm: SignatureAlgorithm,
-    fresh_pin: Any,  # noqa: ANN401
+    fresh_pin: Callable[[], str],
 ) -> bytes:
     """A raw signature by the slot's private key. fresh_pin: gives the PIN for a key that always asks."""
     import pkcs11

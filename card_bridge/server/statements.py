@@ -4,7 +4,7 @@ import ssl
 from base64 import b64decode, urlsafe_b64encode
 from typing import Protocol
 
-import httpx
+import httpx2
 
 from card_bridge.statement.errors import StatementMissing
 from card_bridge.statement.providers import Provider
@@ -30,7 +30,7 @@ class ProviderStatementSource:
         is_https = provider.origin.startswith("https:")
         try:
             async with (
-                httpx.AsyncClient(
+                httpx2.AsyncClient(
                     verify=_trust(provider) if is_https else True, trust_env=is_https, timeout=TIMEOUT_S
                 ) as client,
                 client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
@@ -42,7 +42,7 @@ class ProviderStatementSource:
                     octets += chunk
                     if len(octets) > MAX_STATEMENT_OCTETS:
                         raise StatementMissing("the provider's answer is too large")
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx2.HTTPError, OSError) as error:
             raise StatementMissing(type(error).__name__) from error
         try:
             return octets.decode("ascii")

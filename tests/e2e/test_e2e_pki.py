@@ -4,7 +4,7 @@ import base64
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,12 +19,12 @@ from support.scriptless import ScriptlessBrowser
 def published(own_demo: Demo, tmp_path: Path) -> Path:
     """A folder with the chain, the CRL and the first citizen's authentication certificate, all PEM."""
     fetched = [
-        x509.load_der_x509_certificate(httpx.get(url).raise_for_status().content)
+        x509.load_der_x509_certificate(httpx2.get(url).raise_for_status().content)
         for url in own_demo.info["pki"]["ca_certificates"]
     ]
     roots = [certificate for certificate in fetched if certificate.subject == certificate.issuer]
     write(tmp_path / "roots.pem", *(certificate.public_bytes(Encoding.PEM) for certificate in roots))
-    lists = [x509.load_der_x509_crl(httpx.get(url).raise_for_status().content) for url in own_demo.info["pki"]["crl"]]
+    lists = [x509.load_der_x509_crl(httpx2.get(url).raise_for_status().content) for url in own_demo.info["pki"]["crl"]]
     write(tmp_path / "crls.pem", *(crl.public_bytes(Encoding.PEM) for crl in lists))
     citizen = citizen_certificate(own_demo)
     write(tmp_path / "citizen.pem", citizen.public_bytes(Encoding.PEM))
@@ -72,7 +72,7 @@ def test_openssl_agrees_before_and_after_a_revocation(own_demo: Demo, published:
     own_demo.publish_crl()
     issuer = x509.load_pem_x509_certificate((published / "issuer.pem").read_bytes())
     for url in own_demo.info["pki"]["crl"]:
-        crl = x509.load_der_x509_crl(httpx.get(url).raise_for_status().content)
+        crl = x509.load_der_x509_crl(httpx2.get(url).raise_for_status().content)
         if crl.issuer == issuer.subject:
             write(published / "new.pem", crl.public_bytes(Encoding.PEM))
     assert not verified(published, published / "new.pem")

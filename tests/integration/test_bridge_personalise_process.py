@@ -22,7 +22,7 @@ from card_bridge.virtual.direct import DirectReader, DirectReaders
 
 PROGRAM = (
     "import sys; from card_bridge.personalisation import run_personalise;"
-    "sys.exit(run_personalise(stdin=sys.stdin.buffer, stdout=sys.stdout.buffer))"
+    "sys.exit(run_personalise(stdin=sys.stdin.buffer, stdout=sys.stdout.buffer, patience_s=2))"
 )
 SLOTS = (Slot.AUTHENTICATION, Slot.SIGNATURE, Slot.ENCRYPTION)
 
@@ -131,7 +131,7 @@ def test_killed_between_the_orders_and_begun_anew(table: Bench) -> None:
 
 
 @pytest.mark.parametrize("moment", Moment)
-@pytest.mark.parametrize("count", [9, 25, 40])
+@pytest.mark.parametrize("count", [9, 25, 36])
 def test_a_card_pulled_out_of_the_station_is_told_and_made_good(table: Bench, count: int, moment: Moment) -> None:
     card = VirtualCard()
     with table.inserted(card) as inserted, station(table) as process:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from card_bridge.doctor import check_port
@@ -45,7 +45,7 @@ def server(desk: CardDesk) -> Iterator[dict[str, Any]]:
 def begin(desk: CardDesk, server: dict[str, Any]) -> dict[str, Any]:
     nonce, compact = desk.statement()
     body = {"challenge_nonce": nonce, "statement": compact, "lang": "en"}
-    answer = httpx.post(f"{server['url']}/v1/authenticate", json=body, headers=PAGE)
+    answer = httpx2.post(f"{server['url']}/v1/authenticate", json=body, headers=PAGE)
     assert answer.status_code == 202, answer.text
     document: dict[str, Any] = answer.json()
     return document
@@ -61,7 +61,7 @@ class Listener(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        with httpx.stream("GET", self.url, headers=PAGE, timeout=60) as response:
+        with httpx2.stream("GET", self.url, headers=PAGE, timeout=60) as response:
             name = ""
             for line in response.iter_lines():
                 field, _, value = line.partition(": ")
@@ -79,7 +79,7 @@ class Window:
     """The consent window in a browser without script."""
 
     def __init__(self, server: dict[str, Any], begun: dict[str, Any]) -> None:
-        self.client = httpx.Client(headers={"Origin": server["url"]}, follow_redirects=True, timeout=20)
+        self.client = httpx2.Client(headers={"Origin": server["url"]}, follow_redirects=True, timeout=20)
         self.url = begun["consent_url"]
         self.text = self.client.get(self.url).text
 
@@ -139,7 +139,9 @@ def test_a_card_inserted_late_and_removed_half_way(desk: CardDesk, server: dict[
 
 def test_a_page_that_goes_away(desk: CardDesk, server: dict[str, Any]) -> None:
     begun = begin(desk, server)
-    with httpx.stream("GET", f"{server['url']}/v1/events?operation_id={begun['operation_id']}", headers=PAGE) as stream:
+    with httpx2.stream(
+        "GET", f"{server['url']}/v1/events?operation_id={begun['operation_id']}", headers=PAGE
+    ) as stream:
         next(stream.iter_lines())
     with window_of(server, begun) as window:
         window.until('data-outcome="user_cancelled"')
@@ -219,7 +221,7 @@ def test_a_taken_port_is_refused_and_doctor_knows_who_has_it(desk: CardDesk, ser
 def test_two_bridges_side_by_side(desk: CardDesk, server: dict[str, Any]) -> None:
     with serving(desk, "--port", 0) as second:
         assert second["port"] != server["port"]
-        answer = httpx.get(f"{second['url']}/v1/status", headers=PAGE)
+        answer = httpx2.get(f"{second['url']}/v1/status", headers=PAGE)
         assert answer.json()["pending"] is False
 
 

@@ -1,4 +1,4 @@
-"""A card's life as a state machine: whatever is done in whatever order, its tries, PIN and locks are as they must be."""
+"""A card's life as a state machine: in whatever order things are done, tries, PIN and locks are as they must be."""
 
 import pytest
 from hypothesis import settings

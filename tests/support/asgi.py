@@ -1,21 +1,21 @@
-"""An ASGI application as an httpx transport: no sockets, no threads of its own, cookies as a browser keeps them."""
+"""An ASGI application as an httpx2 transport: no sockets, no threads of its own, cookies as a browser keeps them."""
 
 import asyncio
 
-import httpx
+import httpx2
 from starlette.types import ASGIApp, Message, Scope
 
 
-class AsgiTransport(httpx.BaseTransport):
+class AsgiTransport(httpx2.BaseTransport):
     """Each request runs the application in an event loop of its own. Exceptions pass through to the test."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         return asyncio.run(self._answer(request, request.read()))
 
-    async def _answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
+    async def _answer(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -42,4 +42,4 @@ class AsgiTransport(httpx.BaseTransport):
 
         await self._app(scope, receive, send)
         content = b"".join(message.get("body", b"") for message in sent[1:])
-        return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], content=content, request=request)
+        return httpx2.Response(sent[0]["status"], headers=sent[0]["headers"], content=content, request=request)

@@ -10,7 +10,7 @@ from functools import cache
 from hashlib import sha256, sha384
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -350,7 +350,7 @@ def call(
     form: Mapping[str, str] | None = None,
     json_body: object = None,
     content: bytes | None = None,
-) -> httpx.Response:
+) -> httpx2.Response:
     """One request to an app in this process, with this browser's cookies."""
     cookies = {"citizenid-browser-8000": browser, "citizenid-session-8000": session}
     pairs = [f"{name}={value}" for name, value in cookies.items() if value]
@@ -358,9 +358,9 @@ def call(
     if "cookie" in extra:
         pairs.append(extra.pop("cookie"))
 
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+    async def send() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
             return await client.request(
                 method, path, headers={"cookie": "; ".join(pairs), **extra}, data=form, json=json_body, content=content
             )

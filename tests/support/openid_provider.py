@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-import httpx
+import httpx2
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jwt
 from joserfc.jwk import KeySet
@@ -157,9 +157,9 @@ class ProviderHouse:
         app = Starlette(routes=[*routes, *assets.routes()], exception_handlers=Failures(pages).handlers())
         return RequestId(SecurityHeaders(app, https=True), rng=self.rng)
 
-    def new_browser(self) -> httpx.Client:
+    def new_browser(self) -> httpx2.Client:
         """A browser with the provider open, and no cookies."""
-        return httpx.Client(transport=AsgiTransport(self.app()), base_url=ISSUER, follow_redirects=False)
+        return httpx2.Client(transport=AsgiTransport(self.app()), base_url=ISSUER, follow_redirects=False)
 
     def register(self, client_id: str, /, **asked: object) -> RegisteredClient:
         given: dict[str, Any] = {
@@ -230,7 +230,7 @@ class ProviderHouse:
         }
         return {name: value for name, value in (good | changes).items() if value is not None}
 
-    def authorize(self, **changes: str | None) -> httpx.Response:
+    def authorize(self, **changes: str | None) -> httpx2.Response:
         return self.browser.get("/authorize", params=self.parameters(**changes))
 
     def code(self, **changes: str | None) -> str:
@@ -254,9 +254,9 @@ class ProviderHouse:
         *,
         client: RegisteredClient | None = None,
         headers: Mapping[str, str] | None = None,
-        browser: httpx.Client | None = None,
+        browser: httpx2.Client | None = None,
         **changes: str | None,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """A token request by the client's registered method; None takes a field out."""
         who = client or self.rp
         fields: dict[str, str | None] = {
@@ -282,7 +282,7 @@ class ProviderHouse:
         assert response.status_code == 200, response.text
         return Tokens(response.json())
 
-    def userinfo(self, access_token: str) -> httpx.Response:
+    def userinfo(self, access_token: str) -> httpx2.Response:
         return self.browser.get("/userinfo", headers={"Authorization": f"Bearer {access_token}"})
 
     # The database
@@ -309,7 +309,7 @@ class ProviderHouse:
         self.clock.advance(timedelta(**much).total_seconds())
 
 
-def answer_of(response: httpx.Response, redirect_uri: str = CALLBACK) -> dict[str, str]:
+def answer_of(response: httpx2.Response, redirect_uri: str = CALLBACK) -> dict[str, str]:
     """The parameters of an authorization response that was sent to the relying party."""
     assert response.status_code == 303, response.text
     location = response.headers["location"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
-import httpx
+import httpx2
 
 from support.demo import BIN, Citizen, Demo
 from support.processes import run
@@ -36,7 +36,7 @@ def _random(size_bytes: int = 32) -> str:
 
 
 def metadata(demo: Demo) -> dict[str, Any]:
-    answer = httpx.get(f"{demo.issuer}/.well-known/openid-configuration")
+    answer = httpx2.get(f"{demo.issuer}/.well-known/openid-configuration")
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 
@@ -125,7 +125,7 @@ def callback_query(callback: str) -> dict[str, str]:
 def exchange(demo: Demo, request: AuthorizationRequest, callback: str) -> dict[str, Any]:
     """The token endpoint's answer to the callback's code."""
     client = demo.client()
-    answer = httpx.post(
+    answer = httpx2.post(
         metadata(demo)["token_endpoint"],
         data={
             "grant_type": "authorization_code",

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import httpx
+import httpx2
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Page:
 
     url: str
     status: int
-    headers: httpx.Headers
+    headers: httpx2.Headers
     body: bytes
 
     @property
@@ -108,7 +108,7 @@ class ScriptlessBrowser:
     """Takes `http://localhost` for a secure context, as browsers do: Secure cookies go there too."""
 
     def __init__(self, *, language: str = "zh-TW", verify: str | bool = True) -> None:
-        self._client = httpx.Client(timeout=30, follow_redirects=False, verify=verify)
+        self._client = httpx2.Client(timeout=30, follow_redirects=False, verify=verify)
         self._cookies: dict[str, dict[str, str]] = {}
         self._language = language
 
@@ -147,7 +147,7 @@ class ScriptlessBrowser:
         """Follows redirects to a page, or to the first address that begins with `until` (which is not asked for)."""
         for _ in range(12):
             if url.startswith(until):
-                return Page(url, 0, httpx.Headers(), b"")
+                return Page(url, 0, httpx2.Headers(), b"")
             page = self.request("GET", url)
             if page.status not in (302, 303, 307):
                 return page

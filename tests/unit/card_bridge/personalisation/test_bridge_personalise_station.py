@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -246,6 +247,19 @@ def test_the_reader_must_be_clear(readers: dict[str, DirectReader], error: type[
 
 
 KEYS = [{"slot": "9A", "algorithm": "p256"}]
+
+
+def test_a_card_that_is_put_in_late_is_waited_for() -> None:
+    reader = DirectReader()
+    readers = DirectReaders(it=reader)
+    bench = Station(ReaderBench(readers, "it", FactorySecrets(), patience_s=10))
+    timer = threading.Timer(0.2, lambda: setattr(reader, "card", VirtualCard()))
+    timer.start()
+
+    assert set(bench.generate(order())) == set(EC_KEYS)
+    timer.join()
+
+
 GENERATE: dict[str, object] = {
     "do": "generate",
     "card_number": NUMBER,
@@ -259,7 +273,8 @@ GENERATE: dict[str, object] = {
 def speak(*lines: bytes, reader: DirectReader | None = None) -> tuple[int, list[dict[str, object]]]:
     out = io.BytesIO()
     readers = DirectReaders(it=reader or DirectReader(VirtualCard()))
-    status = run_personalise(stdin=io.BytesIO(b"\n".join(lines) + b"\n"), stdout=out, readers=readers)
+    stdin = io.BytesIO(b"\n".join(lines) + b"\n")
+    status = run_personalise(stdin=stdin, stdout=out, readers=readers, patience_s=0)
     return status, [json.loads(line) for line in out.getvalue().splitlines()]
 
 
