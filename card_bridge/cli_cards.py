@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from card_bridge.errors import BridgeError
-from card_bridge.settings import read_settings, use_pcsc_socket
+from card_bridge.settings import prepare_libraries, read_settings
 from card_bridge.terminal import JsonOption, LangOption, failures, forbid_core_dumps, translator
 
 FolderOption = Annotated[Path, typer.Option("--data", help="Folder that keeps it; made if missing.")]
@@ -97,7 +97,7 @@ def personalise(
     forbid_core_dumps()
     with failures(translator(lang)):
         settings = read_settings(data)
-        use_pcsc_socket(settings)
+        prepare_libraries(settings)
         status = run_personalise(
             stdin=sys.stdin.buffer,
             stdout=sys.stdout.buffer,

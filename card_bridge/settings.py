@@ -24,7 +24,8 @@ class BridgeSettings(BaseModel):
     """bridge.toml. An unknown member is an error.
 
     port: 0 takes a free one. reader: use this reader alone. pcsc_socket: the socket of a PC/SC service of one's own.
-    module: a PKCS#11 module to reach cards through, instead of PC/SC.
+    module: a PKCS#11 module to reach cards through, instead of PC/SC. softhsm2_conf: SoftHSM's own settings, if it is
+    the module.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -33,6 +34,7 @@ class BridgeSettings(BaseModel):
     reader: Annotated[str, Field(min_length=1)] | None = None
     pcsc_socket: Annotated[str, Field(min_length=1)] | None = None
     module: Annotated[str, Field(min_length=1)] | None = None
+    softhsm2_conf: Annotated[str, Field(min_length=1)] | None = None
     timeout_s: Annotated[float, Field(ge=10, le=600)] = 120.0
     minimum_interval_s: Annotated[float, Field(ge=0, le=60)] = 1.0
 
@@ -87,10 +89,12 @@ def read_settings(folder: Path) -> BridgeSettings:
     return _read_settings(folder / SETTINGS_FILE)
 
 
-def use_pcsc_socket(settings: BridgeSettings) -> None:
-    """Point the PC/SC library at the service that bridge.toml names. Only of effect before the library is loaded."""
+def prepare_libraries(settings: BridgeSettings) -> None:
+    """Tells the libraries below us what bridge.toml says of them. Only of effect before they are loaded."""
     if settings.pcsc_socket is not None:
         os.environ["PCSCLITE_CSOCK_NAME"] = settings.pcsc_socket
+    if settings.softhsm2_conf is not None:
+        os.environ["SOFTHSM2_CONF"] = settings.softhsm2_conf
 
 
 def terminal_language() -> str:

@@ -14,11 +14,12 @@ from ca_core.kernel.database import sqlite_url
 from ca_core.kernel.logs import configure_logs
 from ca_core.kernel.rng import Rng, system_rng
 from ca_core.kernel.settings import load_settings
-from idp.demo.card_desk import CardDesk
+from idp.demo.card_desk import CardDesk, SoftTokenDesk, VirtualReaderDesk
 from idp.demo.clients import register_clients
 from idp.demo.configuration import ISSUING, ROOT, ROOT_FILE, DemoPlaces, write_configuration
 from idp.demo.founding import found_authority, found_provider_keys
 from idp.demo.people import CITIZENS, ensure_registered
+from idp.demo.processes import ChildFailed
 from idp.demo.relying_party.client import Registration, RelyingParty
 from idp.demo.relying_party.web import relying_party_app
 from idp.demo.serving import Site, serve_sites
@@ -85,8 +86,7 @@ class Demo:
         found_authority(ca, self._folder)
         found_provider_keys(ca)
         provider = Provider(ca)
-        self._say("starting the virtual card reader")
-        self._desk = CardDesk(self._folder)
+        self._desk = self._open_desk()
         self._desk.write_bridge_settings(port=self._bridge_port, providers=[self._pinned(provider)])
         self._make_cards(ca, self._desk)
         self._desk.insert_first_card()
@@ -118,6 +118,22 @@ class Demo:
             found["tls_ca"] = str(self._tls_ca)
         return found
 
+    def _open_desk(self) -> CardDesk:
+        """The virtual reader, or what stands in for it."""
+        if self._state.desk != "soft-token":
+            self._say("starting the virtual card reader")
+            try:
+                desk: CardDesk = VirtualReaderDesk(self._folder)
+            except ChildFailed as missing:
+                if self._state.citizens:
+                    raise
+                self._say(f"no virtual reader ({missing.detail}); a PKCS#11 soft token stands in for cards")
+                self._state.desk = "soft-token"
+            else:
+                self._state.desk = "virtual-reader"
+                return desk
+        return SoftTokenDesk(self._folder)
+
     def _make_cards(self, ca: CertificationAuthority, desk: CardDesk) -> None:
         registration = ca.registration()
         for place, citizen in enumerate(CITIZENS):
@@ -135,7 +151,9 @@ class Demo:
             self._state.save(self._folder)
 
     def _pinned(self, provider: Provider) -> dict[str, Any]:
+        trust = {"tls_ca": str(self._folder / ROOT_FILE)} if self._tls else {}
         return {
+            **trust,
             "origin": self._issuer,
             "issuer": self._issuer,
             "name": {"zh-TW": "自然人憑證登入(示範)", "en": "Citizen Certificate Login (demo)"},

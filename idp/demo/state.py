@@ -47,12 +47,17 @@ class ClientRecord:
 
 @dataclass(kw_only=True, slots=True)
 class State:
-    """The whole memory. Saved after each step, so that a demo that was killed goes on where it was."""
+    """The whole memory. Saved after each step, so that a demo that was killed goes on where it was.
+
+    clients_for: the sample relying party's origin when they were registered. desk: what holds the cards,
+    "virtual-reader" or "soft-token"; cards of the one cannot be used in the other.
+    """
 
     ports: dict[str, int] = field(default_factory=dict)
     citizens: list[CitizenRecord] = field(default_factory=list)
     clients: list[ClientRecord] = field(default_factory=list)
     clients_for: str = ""
+    desk: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> "State":
@@ -65,6 +70,7 @@ class State:
             citizens=[CitizenRecord(**record) for record in members["citizens"]],
             clients=[ClientRecord(**record) for record in members["clients"]],
             clients_for=members["clients_for"],
+            desk=members["desk"],
         )
 
     def save(self, folder: Path) -> None:
