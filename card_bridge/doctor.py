@@ -75,7 +75,7 @@ def check_driver() -> Check:
 def check_cards(readers: CardReaders, settings: BridgeSettings) -> Iterator[Check]:
     """The service, the readers, and whether a card can log in."""
     try:
-        states = [state for state in readers.list() if settings.reader in (None, state.name)]
+        states = [state for state in readers.list() if state.is_meant_by(settings.reader)]
     except NoReader as error:
         yield Check(name="pcscd", ok=False, detail=error.detail)
         return

@@ -73,7 +73,7 @@ def authenticate(readers: CardReaders, request: DirectRequest, prompt: PinPrompt
 
 def _choose(readers: CardReaders, request: DirectRequest) -> SeenCard:
     """The card asked for, or the only one that can log in; else the error that says most about why there is none."""
-    states = [state for state in readers.list() if request.reader in (None, state.name)]
+    states = [state for state in readers.list() if state.is_meant_by(request.reader)]
     if not states:
         raise NoReader
     seen: list[SeenCard] = []

@@ -70,7 +70,7 @@ class CardWorker:
             states = list(self._readers.list())
         except NoReader:
             return []
-        return [state for state in states if self._reader in (None, state.name)]
+        return [state for state in states if state.is_meant_by(self._reader)]
 
     def _look(self, states: list[ReaderState]) -> Sighting:
         """What can log in now; else why nothing can, the most telling reason first."""

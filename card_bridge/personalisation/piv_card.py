@@ -68,7 +68,7 @@ class ReaderBench:
     def _await_card(self) -> None:
         deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
-            if any(reader.card_present and self._reader_name in (None, reader.name) for reader in self._readers.list()):
+            if any(reader.card_present and reader.is_meant_by(self._reader_name) for reader in self._readers.list()):
                 return
             time.sleep(_POLL_S)
 

@@ -87,7 +87,15 @@ class SignatureAlgorithm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderState:
-    """A reader as its driver names it, and whether a card is in it now."""
+    """A reader as its driver names it, and whether a card is in it now.
+
+    token: what the token in it calls itself, where that is a name too (PKCS#11).
+    """
 
     name: str
     card_present: bool
+    token: str | None = None
+
+    def is_meant_by(self, wanted: str | None) -> bool:
+        """Whether somebody who asks for this name means this reader. None means any."""
+        return wanted is None or wanted in (self.name, self.token)

@@ -76,7 +76,8 @@ class Pkcs11Readers:
         states = []
         for slot in load_module(self._module).get_slots():
             token = usable_token(slot)
-            states.append(ReaderState(name=_name(slot), card_present=token is not None))
+            label = None if token is None else token.label.strip()
+            states.append(ReaderState(name=_name(slot), card_present=token is not None, token=label))
         return states
 
     @contextmanager
