@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -17,14 +17,14 @@ def is_logged_in(house: ProviderHouse) -> bool:
     return "code" in answer_of(house.authorize(prompt="none"))
 
 
-def is_cleared(response: httpx.Response) -> bool:
+def is_cleared(response: httpx2.Response) -> bool:
     return any(
         cookie.startswith("__Host-citizenid-session=;") and "Max-Age=0" in cookie
         for cookie in response.headers.get_list("set-cookie")
     )
 
 
-def form_of(response: httpx.Response) -> dict[str, str]:
+def form_of(response: httpx2.Response) -> dict[str, str]:
     assert response.status_code == 200
     assert 'id="logout"' in response.text
     return dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', response.text))

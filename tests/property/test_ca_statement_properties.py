@@ -34,6 +34,7 @@ JSON = st.recursive(
 
 def texts(limit: int) -> st.SearchStrategy[str]:
     shown = st.characters(exclude_categories=("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs"))
+    shown = shown.filter(lambda character: not "\U000e0000" <= character <= "\U000e0fff")  # tags, variation selectors
     return st.text(shown, min_size=1, max_size=limit).filter(lambda text: text == text.strip())
 
 

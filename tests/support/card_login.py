@@ -44,8 +44,9 @@ from idp.authn.door import Door
 from idp.authn.entry import Entry
 from idp.authorize.errors import InteractionExpired, InteractionMovedOn, InteractionNotFound, WrongBrowser
 from idp.authorize.model import AuthorizationRequest, ConsentNeeded, Interaction, InteractionState, Redirect
-from idp.clients.model import ApplicationType, Client, SigningAlgorithm, TokenEndpointAuthMethod
+from idp.clients.model import ApplicationType, Client, TokenEndpointAuthMethod
 from idp.consent import web as consent_web
+from idp.oauth.algorithms import SigningAlgorithm
 from idp.sessions.model import Session
 from idp.sessions.service import SessionService
 from idp.sessions.store import login_session

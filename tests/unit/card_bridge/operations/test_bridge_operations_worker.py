@@ -201,8 +201,11 @@ def test_a_card_that_was_still_waking_up_is_read_again(statement_key: StatementK
 def test_what_no_rule_explains_is_a_card_error(step: str, statement_key: StatementKey) -> None:
     card = FakeCard()
 
+    def break_down() -> None:
+        raise ZeroDivisionError
+
     def enter_and_break(operation: Operation, snapshot: Snapshot) -> None:
-        card.before[step] = lambda: 1 / 0
+        card.before[step] = break_down
         enter(b"123456")(operation, snapshot)
 
     assert run(FakeReaders(R=card), Person(statement_key, enter_and_break)) == Outcome(code=End.CARD_ERROR)

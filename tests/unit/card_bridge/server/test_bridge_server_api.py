@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from card_bridge.statement.providers import Provider
 from card_bridge.web_eid.origin import parse_origin
 from support.bridge_fakes import ORIGIN, Bridge, FakeCard, FakeReaders, StatementKey, Window, nonce_of, payload
 
@@ -257,7 +258,7 @@ def test_of_two_listeners_one_gets_the_outcome(bridge: Bridge) -> None:
 
 
 def test_an_unexpected_failure_is_a_plain_problem(bridge: Bridge) -> None:
-    async def explode(*_: object) -> str:
+    async def explode(provider: Provider, challenge_nonce: str) -> str:
         raise RuntimeError("secret detail")
 
     bridge.source.fetch = explode  # type: ignore[method-assign] # the failure under test

@@ -27,7 +27,9 @@ def parse(*entries: object) -> Providers:
 def test_found_by_the_exact_origin_alone(statement_key: StatementKey) -> None:
     providers = parse(entry(statement_key), entry(statement_key, origin="http://localhost:8000"))
     assert len(providers) == 2
-    assert providers.find("https://id.example.tw").issuer == "https://id.example.tw"
+    provider = providers.find("https://id.example.tw")
+    assert provider is not None
+    assert provider.issuer == "https://id.example.tw"
     for origin in ("https://id.example.tw/", "https://ID.example.tw", "https://evil.id.example.tw", "null", ""):
         assert providers.find(origin) is None
 

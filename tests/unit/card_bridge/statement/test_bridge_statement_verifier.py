@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,9 +38,16 @@ def test_the_code_keeps_its_leading_zeros() -> None:
     assert any(code.startswith("0") for code in codes)
 
 
-def refusal(key: StatementKey, compact: str, expected: type[errors.StatementRefused], **more: object) -> None:
+def refusal(
+    key: StatementKey,
+    compact: str,
+    expected: type[errors.StatementRefused],
+    *,
+    nonce: str | None = None,
+    **provider: object,
+) -> None:
     with pytest.raises(errors.StatementRefused) as caught:
-        verify(key, compact, **more)
+        verify(key, compact, nonce=nonce, **provider)
     assert type(caught.value) is expected
 
 
@@ -209,7 +217,7 @@ def test_the_person_gets_no_more_time_than_the_provider_gives(statement_key: Sta
     compact = statement_key.sign(payload())
     verified = verify(statement_key, compact)
     for passed, left in ((0, 60), (-20, 60), (45, 45), (80, 10)):
-        verifier = StatementVerifier(lambda passed=passed: NOW + timedelta(seconds=passed))
+        verifier = StatementVerifier(partial(NOW.__add__, timedelta(seconds=passed)))
         assert verifier.seconds_left(verified) == left
 
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from jinja2 import TemplateSyntaxError, UndefinedError
 from starlette.applications import Starlette
@@ -67,10 +67,10 @@ def app(made: Pages, *, trust_inbound: bool = False, https: bool = True) -> ASGI
     return RequestId(SecurityHeaders(inner, https=https), rng=system_rng, trust_inbound=trust_inbound)
 
 
-def get(application: ASGIApp, path: str, method: str = "GET", **headers: str) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(application, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url=ISSUER) as client:
+def get(application: ASGIApp, path: str, method: str = "GET", **headers: str) -> httpx2.Response:
+    async def send() -> httpx2.Response:
+        transport = httpx2.ASGITransport(application, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url=ISSUER) as client:
             return await client.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
     return asyncio.run(send())
