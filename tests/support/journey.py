@@ -27,7 +27,11 @@ def enter_pin(window: Page, pin: str) -> None:
 
 
 def card_error(page: Page) -> tuple[str, str, str]:
-    """Waits for the login page's error and returns its code, title and message."""
+    """Waits until the login page has given up with an error, and returns its code, title and message.
+
+    A wrong PIN is shown too, while the login goes on: then the progress stays on the page.
+    """
+    page.locator("#card-progress").wait_for(state="hidden")
     error = page.locator("#card-error")
     error.wait_for()
     code = error.get_attribute("data-code") or ""
