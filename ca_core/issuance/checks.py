@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -159,7 +160,7 @@ def _possession_is_proven(candidate: Candidate) -> None:
             candidate.request.public_key
         )
         accepted = same_key and isinstance(csr.signature_hash_algorithm, _CSR_HASHES) and csr.is_signature_valid
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise PossessionNotProven("the certification request cannot be read") from error
     if not accepted:
         raise PossessionNotProven("another key, a refused hash, or a signature that does not verify")

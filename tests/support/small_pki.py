@@ -15,7 +15,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ca_core.authorities.errors import AuthorityNotFound
 from ca_core.authorities.model import Authority, AuthorityRole
-from ca_core.crl_shards import shard_named_by
 from ca_core.issuance.model import IssuanceRequest, IssuedCertificate
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Transaction
@@ -276,13 +275,11 @@ class SmallPki:
             builder = builder.add_extension(x509.OCSPNoCheck(), False)
         for value, critical in extra:
             builder = builder.add_extension(value, critical)
-        certificate = builder.sign(signing_key, hashes.SHA256())
         issued = IssuedCertificate(
             certificate_id=number,
             authority_id=authority.id,
             serial=chosen,
-            certificate=certificate,
-            crl_shard=shard_named_by(certificate),
+            certificate=builder.sign(signing_key, hashes.SHA256()),
             profile=recorded_profile or profile,
             person_id=f"person-{number}",
             card_number=f"{number:016d}",

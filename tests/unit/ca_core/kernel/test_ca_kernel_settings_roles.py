@@ -37,20 +37,6 @@ def members(tmp_path: Path, secret: Path) -> dict[str, Any]:
         "card_master_key_file": secret,
         "login_authorities": ["citizen-g3"],
         "trusted_root_files": [str(tmp_path / "root.pem")],
-        "ca_connection": {"url": "https://ca.internal.example:8443", **tls_files(tmp_path, secret)},
-        "ca_port": {
-            **tls_files(tmp_path, secret),
-            "client_authority": "citizen-g3",
-            "clients": {"va": {"operations": ["issue"]}, "worker": {"operations": "publish-due, recover"}},
-        },
-    }
-
-
-def tls_files(folder: Path, secret: Path) -> dict[str, Path]:
-    return {
-        "certificate_file": folder / "chain.pem",
-        "key_file": secret,
-        "trusted_root_file": folder / "root.pem",
     }
 
 
@@ -179,20 +165,9 @@ def test_unknown_names_are_refused_wherever_they_stand(
         ({"statement_key_label": "../key"}, "statement_key_label"),
         ({"csrf_secret_file": Path("relative")}, "csrf_secret_file"),
         ({"keys": {"kind": "memory"}}, "keys"),
-        ({"ca_connection": {"url": "http://ca.example:1"}}, "ca_connection.url"),
-        ({"ca_port": {"clients": {}}}, "ca_port.clients"),
-        ({"ca_port": {"clients": {"idp": {"operations": ["issue"]}}}}, "ca_port.clients.idp"),
-        ({"ca_port": {"clients": {"va": {"operations": []}}}}, "ca_port.clients.va.operations"),
-        (
-            {"ca_port": {"clients": {"va": {"operations": "issue", "key_pins": ["ab"]}}}},
-            "ca_port.clients.va.key_pins.0",
-        ),
     ],
 )
 def test_refused(members: dict[str, Any], changed: dict[str, Any], fault: str) -> None:
-    for section in ("ca_connection", "ca_port"):
-        if section in changed:
-            changed = changed | {section: members[section] | changed[section]}
     assert [line.partition(":")[0] for line in faults_of(**members | changed)] == [fault]
 
 
