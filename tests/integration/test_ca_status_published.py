@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from cryptography import x509
@@ -153,7 +153,7 @@ def test_openssl_asks_and_fetches_over_http(house: House) -> None:
     issuer = house.pem("issuer", registry.by_slug(house.g3).certificate)
     trust = house.pem("trust", root, registry.by_slug(house.g3).certificate)
     lists = house.folder / "lists.pem"
-    with httpx.Client(base_url=house.url) as client:
+    with httpx2.Client(base_url=house.url) as client:
         for slug in (house.root, house.g2, house.g3):
             fetched = client.get(f"/pki/ca/{slug}.cer")
             assert x509.load_der_x509_certificate(fetched.content) == registry.by_slug(slug).certificate

@@ -181,7 +181,7 @@ def test_unknown_names_are_refused_wherever_they_stand(
         ({"keys": {"kind": "memory"}}, "keys"),
         ({"ca_connection": {"url": "http://ca.example:1"}}, "ca_connection.url"),
         ({"ca_port": {"clients": {}}}, "ca_port.clients"),
-        ({"ca_port": {"clients": {"idp": {"operations": ["issue"]}}}}, "ca_port.clients.idp"),
+        ({"ca_port": {"clients": {"idp": {"operations": ["issue"]}}}}, "ca_port.clients.idp.[key]"),
         ({"ca_port": {"clients": {"va": {"operations": []}}}}, "ca_port.clients.va.operations"),
         (
             {"ca_port": {"clients": {"va": {"operations": "issue", "key_pins": ["ab"]}}}},

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
@@ -16,7 +16,8 @@ from ca_core.authorities.errors import AuthorityNotFound
 from ca_core.kernel.database import Database, sqlite_url
 from ca_core.kernel.web.hop import Hop
 from ca_core.status import CrlRecord, OcspAnswer
-from ca_core.status.web import MAX_GET_CHARACTERS, parse_ocsp_path, routes
+from ca_core.status.ocsp_web import MAX_GET_CHARACTERS, parse_ocsp_path
+from ca_core.status.web import routes
 from support.fakes import START, FakeClock
 from support.small_pki import SmallPki
 
@@ -30,6 +31,9 @@ class EchoingOcsp:
 
     def __init__(self) -> None:
         self.cache_seconds: int | None = 60
+
+    def remembered(self, request_der: bytes) -> OcspAnswer | None:
+        return None
 
     def respond(self, request_der: bytes) -> OcspAnswer:
         return OcspAnswer(
@@ -77,21 +81,21 @@ class Client:
 
     def request(
         self, method: str, path: str, *, headers: dict[str, str] | None = None, content: bytes | None = None
-    ) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://pki.test") as client:
+    ) -> httpx2.Response:
+        async def send() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app=self._app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://pki.test") as client:
                 return await client.request(method, path, headers=headers, content=content)
 
         return asyncio.run(send())
 
-    def get(self, path: str, *, headers: dict[str, str] | None = None) -> httpx.Response:
+    def get(self, path: str, *, headers: dict[str, str] | None = None) -> httpx2.Response:
         return self.request("GET", path, headers=headers)
 
-    def head(self, path: str) -> httpx.Response:
+    def head(self, path: str) -> httpx2.Response:
         return self.request("HEAD", path)
 
-    def post(self, path: str, *, content: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+    def post(self, path: str, *, content: bytes, headers: dict[str, str] | None = None) -> httpx2.Response:
         return self.request("POST", path, headers=headers, content=content)
 
 
