@@ -216,7 +216,7 @@ class IssuanceService:
         linted: dict[int, LintedRequest] = {}
         for position, candidate in drawn.items():
             try:
-                linted[position] = self._linted(candidate, mode)
+                linted[position] = self._linted(candidate, mode, many=len(drawn) > 1)
             except (IssuanceRefused, IssuanceFault) as refused:
                 batch.outcomes[position] = refused
         if not linted:
@@ -291,9 +291,12 @@ class IssuanceService:
     def _shards_of(self, signer: AuthoritySigner) -> ShardLayout | None:
         return None if self._crl_shards is None else self._crl_shards.current(signer.id)
 
-    def _linted(self, candidate: Candidate, mode: LintMode) -> LintedRequest:
+    def _linted(self, candidate: Candidate, mode: LintMode, *, many: bool = False) -> LintedRequest:
         if mode is LintMode.TEMPLATE:
             return self._templates.linted(candidate, new_serial(self._rng))
+        if many:
+            draft = self._templates.draft(candidate, new_serial(self._rng))
+            return self._linter.lint(draft, waived=candidate.profile.waived_findings)
         throwaway = self._throwaway.like(candidate.signer.public_key)
         draft = draw_up(candidate, self.publication_url, throwaway, self._rng)
         return self._linter.lint(draft, waived=candidate.profile.waived_findings)

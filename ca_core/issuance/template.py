@@ -42,6 +42,8 @@ class Template:
     issuer_not_after: datetime | None
     names: NameSlots
     extensions: tuple[ExtensionSlot, ...]
+    signed_as: bytes
+    """signatureAlgorithm and signatureValue of a linted preview: a throwaway key's, over other octets."""
 
     def splice(self, candidate: Candidate, serial: int) -> bytes:
         """The TBSCertificate for a checked candidate. Raises: IssuerNotValid."""
@@ -134,6 +136,16 @@ class Templates:
         template.verify(tbs, candidate, serial)
         return self._linter.accept(Draft(tbs=tbs, preview=b"", serial=serial))
 
+    def draft(self, candidate: Candidate, serial: int) -> Draft:
+        """The candidate's certificate, spliced, for a linter to read: what the builder makes, in a tenth of its time.
+
+        Raises: LintRefused, IssuerNotValid, IssuanceFault.
+        """
+        algorithm = key_algorithm_of(candidate.request.public_key)
+        template = self.template(candidate.profile, candidate.signer, algorithm, candidate.crl_shards)
+        tbs = template.splice(candidate, serial)
+        return Draft(tbs=tbs, preview=der.tlv(der.SEQUENCE, tbs + template.signed_as), serial=serial)
+
     def template(
         self, profile: Profile, signer: AuthoritySigner, algorithm: KeyAlgorithm, shards: ShardLayout | None
     ) -> Template:
@@ -208,6 +220,7 @@ def _cut(
         issuer_not_after=None if signer.certificate is None else signer.certificate.not_valid_after_utc,
         names=names,
         extensions=extensions,
+        signed_as=b"".join(der.children(der.contents(drafts[0].preview, der.SEQUENCE))[1:]),
     )
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -59,7 +60,7 @@ def requests(count: int, prefix: str = "b") -> list[IssuanceRequest]:
     return [citizen_request(f"{prefix}{index}", card_number=f"{index:016d}") for index in range(count)]
 
 
-def issued(outcomes: list[IssuedCertificate | Exception]) -> list[IssuedCertificate]:
+def issued(outcomes: Sequence[IssuedCertificate | Exception]) -> list[IssuedCertificate]:
     """All of them are certificates."""
     assert all(isinstance(outcome, IssuedCertificate) for outcome in outcomes), outcomes
     return [outcome for outcome in outcomes if isinstance(outcome, IssuedCertificate)]

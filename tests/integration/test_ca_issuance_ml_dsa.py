@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
-from dilithium_py.ml_dsa import ML_DSA_65, ML_DSA_87
+from dilithium_py.ml_dsa import ML_DSA_65, ML_DSA_87  # type: ignore[import-untyped]  # it has no types
 
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.issuance import IssuanceRequest, IssuedCertificate, PossessionNotProven
