@@ -39,6 +39,13 @@ class MutualTlsProtocol(HttpToolsProtocol):
         if not chain:
             transport.close()
 
+    def shutdown(self) -> None:
+        """Ends an idle connection at once: its client reads nothing, and so would never answer TLS's own goodbye."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        super().shutdown()
+        if is_idle:
+            self.transport.abort()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]  # a later ASGI extension
