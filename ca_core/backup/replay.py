@@ -53,9 +53,11 @@ class ReplayReport:
 
 @dataclass(slots=True)
 class _Decided:
-    """serials: by request id, of the intent that counts. twice: numbers of the status log that were given twice."""
+    """serials: by request id, of the intent that counts. last: by request id, the number of the certificate's record
+    that counts: earlier ones were never committed. twice: numbers of the status log that were given twice."""
 
     serials: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
     twice: set[int] = field(default_factory=set)
 
 
@@ -89,6 +91,7 @@ def _decide(records: Iterable[Record]) -> _Decided:
             decided.serials[str(record["request_id"])] = int(str(record["serial"]), 16)
         elif kind == CERTIFICATE_KIND:
             issued[str(record["request_id"])] = int(str(record["serial"]), 16)
+            decided.last[str(record["request_id"])] = int(record["n"] or 0)
         elif kind == STATUS_KIND:
             sequence = int(record["seq"] or 0)
             what = (record["authority_id"], record["serial"], record["change"])
@@ -127,6 +130,8 @@ class _Replayer:
                 self._burn(tx, journaled.intent)
         elif record["kind"] == CERTIFICATE_KIND:
             certificate = parse_certificate_record(record)
+            if self._decided.last[certificate.request_id] != record["n"]:
+                return
             self.report.certificates += self.certificates.restore_certificate(tx, certificate)
         elif record["kind"] == STATUS_KIND:
             self._change(tx, parse_change_record(record))

@@ -86,8 +86,9 @@ class CrlService:
         """What is due now, of every authority: what the worker calls every minute, on any number of nodes.
 
         A complete CRL where none is younger than the interval; a delta likewise, and after each complete CRL.
-        Authorities that expired are passed over. A root whose key is not in this key store is offline: its CRLs are
-        made where its key is. What fails for one authority keeps no other waiting; the first failure is then raised.
+        Authorities that expired are passed over. A root, or an imported authority, whose key is not in this key store
+        is offline: its CRLs are made where its key is. What fails for one authority keeps no other waiting; the first
+        failure is then raised.
         """
         published: list[CrlRecord] = []
         failures: list[DomainError] = []
@@ -99,7 +100,7 @@ class CrlService:
             except CrlSuperseded:
                 continue
             except KeyNotFound as error:
-                if authority.role is not AuthorityRole.ROOT:
+                if authority.role is not AuthorityRole.ROOT and authority.profiles:
                     failures.append(error)
             except DomainError as error:
                 failures.append(error)

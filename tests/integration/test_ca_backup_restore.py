@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -187,12 +187,12 @@ def rolled_back(guarded: Guarded, act: Callable[[], object]) -> None:
     """The act up to its journal, and no commit."""
 
     class Dying:
-        def append(self, records: list[Record]) -> None:
+        def append(self, records: Sequence[Record]) -> None:
             guarded.journal.append(records)
             raise ZeroDivisionError
 
     kept = guarded.revocation._second_place
-    guarded.revocation._second_place = Dying()  # type: ignore[assignment]  # what fails after the journal
+    guarded.revocation._second_place = Dying()
     try:
         act()
     finally:
@@ -200,7 +200,7 @@ def rolled_back(guarded: Guarded, act: Callable[[], object]) -> None:
 
 
 class Full:
-    def append(self, records: list[Record]) -> None:
+    def append(self, records: Sequence[Record]) -> None:
         if records:
             raise SecondPlaceUnavailable("No space left on device")
 
@@ -335,7 +335,7 @@ def test_the_drill_fails_where_a_revocation_never_reached_the_second_place(
 class Keeps:
     """A second place that says yes and keeps nothing."""
 
-    def append(self, records: list[Record]) -> None:
+    def append(self, records: Sequence[Record]) -> None:
         pass
 
 

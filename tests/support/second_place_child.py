@@ -1,7 +1,7 @@
 """A process that issues and revokes, says what was acknowledged, and kills itself at a step of the journal.
 
-Arguments: database URL, folder, what to do (issue, revoke, resume), serial (hexadecimal, of what to change; the request's number), at which
-step's which call it dies (`written:1`), the moment.
+Arguments: database URL, folder, what to do (issue, revoke, resume), a hexadecimal number (of the request, or the serial
+of what to change), at which step's which call it dies (`written:1`), the moment.
 """
 
 import os
