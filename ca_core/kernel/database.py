@@ -270,7 +270,7 @@ class _Unit:
             try:
                 connection.execute(self._begin)
             except BaseException as error:
-                database.connections.discard(connection)
+                database.connections.lost(connection)
                 if isinstance(error, Exception):
                     raise_translated(error)
                 raise

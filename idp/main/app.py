@@ -13,6 +13,7 @@ from ca_core.kernel.logs import configure_logs
 from ca_core.kernel.settings import Role, Settings, load_settings
 from ca_core.kernel.web.assets import Assets
 from ca_core.kernel.web.cookies import CookieNames
+from ca_core.kernel.web.direct import DirectRoutes
 from ca_core.kernel.web.failures import Failures
 from ca_core.kernel.web.hop import Hop
 from ca_core.kernel.web.messages import Catalogues
@@ -94,7 +95,9 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
 
 def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=Failures(pages).handlers(), lifespan=_lifespan(ca, jobs))
-    return RequestId(SecurityHeaders(app, https=ca.settings.issuer.startswith("https:")), rng=ca.rng)
+    return RequestId(
+        SecurityHeaders(DirectRoutes(app, routes), https=ca.settings.issuer.startswith("https:")), rng=ca.rng
+    )
 
 
 def _lifespan(ca: CertificationAuthority, jobs: list[Job]) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
-from ca_core.kernel.connections import Connections
 from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, insert, select
 
+from ca_core.kernel.connections import Connections
 from ca_core.kernel.database import Database, Statement, sqlite_url
 from ca_core.kernel.errors import Conflict, Unavailable
 

@@ -5,7 +5,6 @@ from urllib.parse import parse_qsl
 
 import pytest
 import structlog
-from ca_core.kernel.web.direct import DirectRoute, DirectRoutes
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -18,6 +17,7 @@ from ca_core.kernel.errors import Unavailable
 from ca_core.kernel.web.assets import Assets
 from ca_core.kernel.web.body import parse_pairs
 from ca_core.kernel.web.cookies import CookieNames
+from ca_core.kernel.web.direct import DirectRoute, DirectRoutes
 from ca_core.kernel.web.failures import Failures
 from ca_core.kernel.web.messages import Catalogues
 from ca_core.kernel.web.pages import OWN_MESSAGES, OWN_STATIC, Pages
