@@ -184,8 +184,6 @@ class Settings(BaseSettings):
     """The OpenID issuer identifier: the provider's own origin."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
-    data_folder: AbsolutePath | None = None
-    """What must outlive the process and is not in the database."""
     database_url: str = Field(repr=False)
     """`sqlite:////absolute/path.db` or `postgresql+psycopg://user@host/name`."""
     database_password_file: SecretFile | None = None

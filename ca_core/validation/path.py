@@ -45,7 +45,10 @@ _CA_POLICY = (
     .require_present(x509.BasicConstraints, Criticality.CRITICAL, _verify_is_ca)
     .require_present(x509.KeyUsage, Criticality.CRITICAL, _verify_signs_certificates)
     .require_present(x509.SubjectKeyIdentifier, Criticality.NON_CRITICAL, None)
-    .require_not_present(x509.NameConstraints)  # they would bind each certificate below, also along a kept path
+    # They would bind each certificate below, also along a kept path, and are not processed: refused, critical or not
+    .require_not_present(x509.NameConstraints)
+    .require_not_present(x509.PolicyConstraints)
+    .require_not_present(x509.InhibitAnyPolicy)
 )
 _CITIZEN_POLICY = (
     ExtensionPolicy.permit_all()

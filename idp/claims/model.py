@@ -7,6 +7,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import TypeAlias
 
+from ca_core.registration import age_on
 from idp.claims.ports import CertificateRecord, PersonRecord
 
 ClaimValue: TypeAlias = str | int | bool | list[str] | dict[str, str | int]
@@ -20,12 +21,6 @@ class ClaimSubject:
     certificate_id: int
     status_source: str
     status_age_s: int
-
-
-def age_on(birthdate: date, today: date) -> int:
-    """Full years of life. Whoever was born on 29 February completes a year on 1 March (Civil Code art. 121, 124)."""
-    had_birthday = (today.month, today.day) >= (birthdate.month, birthdate.day)
-    return today.year - birthdate.year - (0 if had_birthday else 1)
 
 
 # A claim that is None is left out of the answer.

@@ -40,7 +40,6 @@ def write_configuration(folder: Path, places: DemoPlaces, rng: Rng) -> Path:
         "issuer": places.issuer,
         "allow_http_localhost": places.issuer.startswith("http:"),
         "port": places.port,
-        "data_folder": str(folder),
         "database_url": places.database_url,
         "pairwise_secret_file": str(secrets / "pairwise"),
         "csrf_secret_file": str(secrets / "csrf"),

@@ -197,12 +197,13 @@ class SmallPki:
         is_ca: bool = True,
         usage: tuple[str, ...] = ("digital_signature", "key_cert_sign", "crl_sign"),
         not_after: datetime = START + timedelta(days=3650),
+        extra: tuple[x509.ExtensionType, ...] = (),
     ) -> Authority:
         key = self.keys.generate(slug, KeyAlgorithm.P_256)
         issuer_key = key if parent is None else self.keys.private_key(parent.key_label)
         issuer_name = name if parent is None else parent.certificate.subject
         authority_id = len(self.authorities.kept) + 1
-        certificate = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(issuer_name)
@@ -214,8 +215,10 @@ class SmallPki:
             .add_extension(x509.SubjectKeyIdentifier(key_identifier(key.public_key())), False)
             .add_extension(key_usage(*usage), True)
             .add_extension(x509.BasicConstraints(is_ca, 0 if is_ca and parent is not None else None), True)
-            .sign(issuer_key, hashes.SHA256())
         )
+        for value in extra:
+            builder = builder.add_extension(value, False)
+        certificate = builder.sign(issuer_key, hashes.SHA256())
         authority = Authority(
             id=authority_id,
             slug=slug,

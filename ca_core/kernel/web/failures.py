@@ -1,9 +1,9 @@
 """What is raised past a handler becomes an answer: a page for a person, problem details for a program."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from ca_core.kernel.web.pages import Pages
 from ca_core.kernel.web.problem import problem
 from ca_core.kernel.web.security import request_id_of
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 _RETRY_AFTER_S = "5"
 
@@ -36,10 +36,8 @@ class Failures:
         if not isinstance(error, DomainError):
             raise error
         status = _status_of(error)
-        level = logging.WARNING if status >= 500 else logging.INFO
-        logger.log(
-            level, "refused", extra={"code": error.code, "detail": error.detail, "request_id": request_id_of(request)}
-        )
+        write = log.warning if status >= 500 else log.info
+        write("refused", code=error.code, detail=error.detail, request_id=request_id_of(request))
         return self.answer(request, status, error.code)
 
     async def http_exception(self, request: Request, error: Exception) -> Response:
@@ -52,7 +50,7 @@ class Failures:
         return response
 
     async def unexpected(self, request: Request, error: Exception) -> Response:
-        logger.error("unexpected", exc_info=error, extra={"request_id": request_id_of(request)})
+        log.error("unexpected", request_id=request_id_of(request), exc_info=error)
         return self.answer(request, 500, "server_error")
 
     def answer(self, request: Request, status: int, code: str) -> Response:

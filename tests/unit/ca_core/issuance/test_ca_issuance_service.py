@@ -403,6 +403,14 @@ def test_possession_must_be_proven(database: Database, world: World) -> None:
     refuses(database, world, request, PossessionNotProven)
 
 
+def test_possession_under_an_unknown_algorithm_is_not_proven(database: Database, world: World) -> None:
+    key = new_key()
+    der = certification_request(key).public_bytes(Encoding.DER)
+    ecdsa_with_sha256 = bytes.fromhex("06082a8648ce3d040302")
+    strange = x509.load_der_x509_csr(der.replace(ecdsa_with_sha256, ecdsa_with_sha256[:-1] + b"\x7f"))
+    refuses(database, world, citizen_request(key=key, csr=strange), PossessionNotProven)
+
+
 def test_possession_proven_by_a_broken_hash_does_not_count(database: Database, world: World) -> None:
     key = new_key()
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))

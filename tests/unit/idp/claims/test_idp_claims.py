@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from ca_core.registration import age_on
 from idp.claims.errors import RecordMissing
 from idp.claims.model import (
     CERTIFICATE_CLAIMS,
@@ -11,7 +12,6 @@ from idp.claims.model import (
     PERSON_CLAIMS,
     SUBJECT_CLAIMS,
     ClaimSubject,
-    age_on,
 )
 from idp.claims.service import PersonClaims
 from idp.oauth.scopes import CLAIM_SCOPE

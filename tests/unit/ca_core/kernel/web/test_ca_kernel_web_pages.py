@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 from jinja2 import TemplateSyntaxError, UndefinedError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -93,6 +94,16 @@ def test_failures_are_a_page_for_a_person_and_a_problem_for_a_program(name: str,
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert not re.search("secret\\b|address|column|a detail|Traceback", answer.text)
+
+
+def test_what_the_reader_is_not_told_is_in_the_log_under_the_request_id() -> None:
+    with capture_logs() as logs:
+        refused = get(app(pages()), "/fail/domain")
+        get(app(pages()), "/fail/unknown")
+    assert logs[0]["code"] == "secretive"
+    assert logs[0]["detail"]
+    assert logs[0]["request_id"] == refused.headers["x-request-id"]
+    assert isinstance(logs[1]["exc_info"], Exception)
         assert (answer.headers.get("retry-after") == "5") == (status == 503)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
