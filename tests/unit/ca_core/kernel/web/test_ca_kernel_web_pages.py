@@ -6,13 +6,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from structlog.testing import capture_logs
 from jinja2 import TemplateSyntaxError, UndefinedError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from structlog.testing import capture_logs
 
 from ca_core.kernel.errors import ConfigurationError, Conflict, DomainError, Unavailable
 from ca_core.kernel.rng import system_rng
@@ -94,6 +94,9 @@ def test_failures_are_a_page_for_a_person_and_a_problem_for_a_program(name: str,
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert not re.search("secret\\b|address|column|a detail|Traceback", answer.text)
+        assert (answer.headers.get("retry-after") == "5") == (status == 503)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 def test_what_the_reader_is_not_told_is_in_the_log_under_the_request_id() -> None:
@@ -104,9 +107,6 @@ def test_what_the_reader_is_not_told_is_in_the_log_under_the_request_id() -> Non
     assert logs[0]["detail"]
     assert logs[0]["request_id"] == refused.headers["x-request-id"]
     assert isinstance(logs[1]["exc_info"], Exception)
-        assert (answer.headers.get("retry-after") == "5") == (status == 503)
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("path, method, status", [("/nowhere", "GET", 404), ("/page", "DELETE", 405)])
