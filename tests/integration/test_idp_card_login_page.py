@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -141,8 +141,12 @@ def fixture_browser() -> Iterator[Browser]:
         yield browser
 
 
+RELYING_PARTY_PAGE = '<!doctype html><link rel="icon" href="data:,"><title>the relying party</title>'
+"""With an icon of its own: else the browser asks for /favicon.ico, and notes that there is none."""
+
+
 async def relying_party(request: HttpRequest) -> Response:
-    return Response("<!doctype html><title>the relying party</title>", media_type="text/html")
+    return Response(RELYING_PARTY_PAGE, media_type="text/html")
 
 
 @dataclass
@@ -162,6 +166,10 @@ class Scene:
         self.page.click("#card-start:visible, #card-retry:visible")
 
 
+def _complaint(message: ConsoleMessage) -> str:
+    return f"{message.text} {message.location['url']}"
+
+
 @pytest.fixture
 def scene(browser: Browser, sqlite_database_url: str, clock: FakeClock, rng: SeededRng) -> Iterator[Scene]:
     database = Database.open(sqlite_database_url)
@@ -178,7 +186,7 @@ def scene(browser: Browser, sqlite_database_url: str, clock: FakeClock, rng: See
     )
     complaints: list[str] = []
     page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: complaints.append(_complaint(message)) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     with (
         served(login_app(house, origin, bridge_origin), page_socket),
