@@ -1,6 +1,14 @@
-"""The audit log: append-only events, chained by a sequencer, verified by recomputing everything."""
+"""The audit log: append-only events, placed in a Merkle log by a sequencer, verified by recomputing everything."""
 
-from ca_core.audit.errors import AuditError, AuditLogFault, EventRefused
+from ca_core.audit.errors import (
+    AuditError,
+    AuditLogFault,
+    EventRefused,
+    LogForked,
+    NoteRefused,
+    ProofRefused,
+    WitnessRefused,
+)
 from ca_core.audit.model import AuditEvent, Outcome, RecordedEvent
 from ca_core.audit.sequencer import AuditSequencer
 from ca_core.audit.service import AuditLog
@@ -13,8 +21,12 @@ __all__ = [
     "AuditLogFault",
     "AuditSequencer",
     "EventRefused",
+    "LogForked",
     "LogReport",
+    "NoteRefused",
     "Outcome",
+    "ProofRefused",
     "RecordedEvent",
+    "WitnessRefused",
     "verify_log",
 ]

@@ -1,4 +1,4 @@
-"""What can be wrong with an event, and with the log."""
+"""What can be wrong with an event, with the log, and with what is shown as a proof."""
 
 from enum import StrEnum
 
@@ -15,23 +15,47 @@ class EventRefused(AuditError):
     code = "audit_event_refused"
 
 
+class ProofRefused(AuditError):
+    """A Merkle proof that does not prove it, or that cannot be made."""
+
+    code = "audit_proof_refused"
+
+
+class NoteRefused(AuditError):
+    """A signed note, checkpoint or key that is malformed, or that none of the expected keys signed."""
+
+    code = "audit_note_refused"
+
+
+class WitnessRefused(AuditError):
+    """A witness that is known already, or not at all, or a cosignature that is not over a checkpoint of ours."""
+
+    code = "audit_witness_refused"
+
+
+class LogForked(AuditError):
+    """The tree in the database does not continue the last checkpoint that was signed: nothing more is signed."""
+
+    code = "audit_log_forked"
+
+
 class FaultKind(StrEnum):
     """How the log differs from what was written."""
 
     ALTERED = "altered"  # an event's columns do not give its leaf hash
-    REMOVED = "removed"  # an event or a link of the chain is gone
-    CHAIN_BROKEN = "chain_broken"  # rows were reordered, or one was replaced together with its leaf hash
-    TAIL_CUT = "tail_cut"  # the chain ends before, or elsewhere than, the recorded head
-    UNCHAINED = "unchained"  # an event was slipped in below what the sequencer has settled
+    REMOVED = "removed"  # an event, its place or a tile is gone
+    TREE_BROKEN = "tree_broken"  # rows were reordered or replaced, or a tile, root or checkpoint says something else
+    TAIL_CUT = "tail_cut"  # the log ends before, or elsewhere than, its recorded head or newest checkpoint
+    UNSEQUENCED = "unsequenced"  # an event was slipped in below what the sequencer has settled
 
 
 class AuditLogFault(AuditError):
-    """The first fault that verification met. `sequence` is None where the event stands outside the chain."""
+    """The first fault that verification met. `leaf_index` is None where the event stands outside the tree."""
 
     code = "audit_log_fault"
 
-    def __init__(self, kind: FaultKind, *, sequence: int | None, event_id: int | None) -> None:
-        super().__init__(f"{kind} at sequence {sequence}, event {event_id}")
+    def __init__(self, kind: FaultKind, *, leaf_index: int | None, event_id: int | None = None, what: str = "") -> None:
+        super().__init__(f"{kind} at leaf {leaf_index}, event {event_id}" + (f": {what}" if what else ""))
         self.kind = kind
-        self.sequence = sequence
+        self.leaf_index = leaf_index
         self.event_id = event_id

@@ -1,4 +1,4 @@
-"""Events, their commitments and the chain over them. Pure."""
+"""Events and their commitments. Pure."""
 
 import json
 import re
@@ -11,11 +11,8 @@ from hashlib import sha256
 from ca_core.audit.errors import EventRefused
 
 MAX_DETAIL_BYTES = 4096
-GENESIS = bytes(32)
-"""What the first link of the chain follows."""
 
 _LEAF_DOMAIN = b"citizenid audit leaf v1\n"
-_LINK_DOMAIN = b"citizenid audit link v1\n"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAME = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
@@ -86,12 +83,10 @@ def canonical_detail(event: AuditEvent) -> str:
 def leaf_hash(
     *, at: datetime, name: str, actor: str, outcome: str, subject: str, request_id: str, detail: str, salt: bytes
 ) -> bytes:
-    """SHA-256 over the domain and the canonical JSON of everything recorded: a salted commitment to the event."""
+    """SHA-256 over the domain and the canonical JSON of everything recorded: a salted commitment to the event.
+
+    These 32 octets are the event's entry in the Merkle log. Who has the event and its salt can check it; who has the
+    log alone learns nothing of the event.
+    """
     members = [(at - _EPOCH) // _MICROSECOND, name, actor, outcome, subject, request_id, detail, salt.hex()]
     return sha256(_LEAF_DOMAIN + json.dumps(members, ensure_ascii=True, separators=(",", ":")).encode("ascii")).digest()
-
-
-def link_hash(previous: bytes, sequence: int, event_id: int, leaf: bytes) -> bytes:
-    """The chain's next hash: binds the leaf to its place and to its row."""
-    place = sequence.to_bytes(8, "big") + event_id.to_bytes(8, "big")
-    return sha256(_LINK_DOMAIN + previous + place + leaf).digest()

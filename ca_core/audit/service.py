@@ -19,7 +19,7 @@ class AuditLog:
     def append(self, tx: Transaction, event: AuditEvent) -> None:
         """Records the event with one insert; two logins do not wait for each other here.
 
-        Its place in the chain is given later by `AuditSequencer`. Raises: EventRefused.
+        Its place in the log is given later by `AuditSequencer`. Raises: EventRefused.
         """
         detail = canonical_detail(event)
         at = self._clock()

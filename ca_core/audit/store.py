@@ -1,4 +1,7 @@
-"""Tables and statements of the audit log. Rows are only ever inserted, but for the one row of the chain's head."""
+"""Tables and statements of the events and their places. Rows are only ever inserted, but for the one row of the head.
+
+The databases themselves refuse to change or delete rows of `audit_events` and `audit_sequence`: append_only.py.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,13 +17,16 @@ from sqlalchemy import (
     Text,
     bindparam,
     desc,
+    event,
     func,
     select,
     update,
 )
 from sqlalchemy import insert as insert_
 
-from ca_core.audit.model import GENESIS, Outcome, RecordedEvent
+from ca_core.audit.append_only import protect_created
+from ca_core.audit.merkle import EMPTY_ROOT
+from ca_core.audit.model import Outcome, RecordedEvent
 from ca_core.kernel.database import BigId, Statement, Transaction, UtcTime
 from ca_core.schema import metadata
 
@@ -38,22 +44,23 @@ events = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary, nullable=False),
 )
-chain = Table(
-    "audit_chain",
+sequence = Table(
+    "audit_sequence",
     metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("event_id", BigInteger, nullable=False, unique=True),
-    Column("chain_hash", LargeBinary, nullable=False),
 )
 head = Table(
     "audit_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("chain_hash", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root_hash", LargeBinary, nullable=False),
     Column("settled_event_id", BigInteger, nullable=False),
     Column("runs", BigInteger, nullable=False),
 )
+
+event.listen(metadata, "after_create", protect_created)
 
 _APPEND = Statement(
     insert_(events).values(
@@ -85,14 +92,14 @@ _LOCK_HEAD = Statement(
     update(head)
     .where(head.c.id == 1)
     .values(runs=head.c.runs + 1)
-    .returning(head.c.seq, head.c.chain_hash, head.c.settled_event_id)
+    .returning(head.c.size, head.c.root_hash, head.c.settled_event_id)
 )
-_READ_HEAD = Statement(select(head.c.seq, head.c.chain_hash, head.c.settled_event_id).where(head.c.id == 1))
+_READ_HEAD = Statement(select(head.c.size, head.c.root_hash, head.c.settled_event_id).where(head.c.id == 1))
 _MAKE_HEAD = Statement(
     insert_(head).values(
         id=bindparam("id"),
-        seq=bindparam("seq"),
-        chain_hash=bindparam("chain_hash"),
+        size=bindparam("size"),
+        root_hash=bindparam("root_hash"),
         settled_event_id=bindparam("settled_event_id"),
         runs=bindparam("runs"),
     )
@@ -100,12 +107,12 @@ _MAKE_HEAD = Statement(
 _MOVE_HEAD = Statement(
     update(head)
     .where(head.c.id == 1)
-    .values(seq=bindparam("new_seq"), chain_hash=bindparam("new_hash"), settled_event_id=bindparam("new_settled"))
+    .values(size=bindparam("new_size"), root_hash=bindparam("new_root"), settled_event_id=bindparam("new_settled"))
 )
 _WAITING = Statement(
     select(events.c.id, events.c.at, events.c.leaf_hash)
-    .outerjoin(chain, chain.c.event_id == events.c.id)
-    .where(events.c.id > bindparam("after"), chain.c.seq.is_(None))
+    .outerjoin(sequence, sequence.c.event_id == events.c.id)
+    .where(events.c.id > bindparam("after"), sequence.c.leaf_index.is_(None))
     .order_by(events.c.id)
     .limit(bindparam("limit_"))
 )
@@ -118,40 +125,41 @@ _FIRST_RECENT = Statement(
     .order_by(events.c.id)
     .limit(1)
 )
-_LINK = Statement(
-    insert_(chain).values(seq=bindparam("seq"), event_id=bindparam("event_id"), chain_hash=bindparam("chain_hash"))
-)
-_LINKS = Statement(
-    select(chain.c.seq, chain.c.event_id, chain.c.chain_hash, *_EVENT_COLUMNS)
-    .outerjoin_from(chain, events, chain.c.event_id == events.c.id)
-    .order_by(chain.c.seq)
+_PLACE = Statement(insert_(sequence).values(leaf_index=bindparam("leaf_index"), event_id=bindparam("event_id")))
+_PLACED = Statement(
+    select(sequence.c.leaf_index, sequence.c.event_id, *_EVENT_COLUMNS)
+    .outerjoin_from(sequence, events, sequence.c.event_id == events.c.id)
+    .where(sequence.c.leaf_index >= bindparam("first"))
+    .order_by(sequence.c.leaf_index)
 )
 _COUNT_WAITING = Statement(
     select(func.count(), func.min(events.c.id))
-    .select_from(events.outerjoin(chain, chain.c.event_id == events.c.id))
-    .where(chain.c.seq.is_(None))
+    .select_from(events.outerjoin(sequence, sequence.c.event_id == events.c.id))
+    .where(sequence.c.leaf_index.is_(None))
 )
 
 
 class Head(NamedTuple):
-    sequence: int
-    chain_hash: bytes
+    """The tree as far as it is built. settled_event_id: no event at or below it is expected any more."""
+
+    size: int
+    root_hash: bytes
     settled_event_id: int
 
 
-def append(tx: Transaction, event: RecordedEvent) -> None:
+def append(tx: Transaction, recorded: RecordedEvent) -> None:
     """One insert. The row's id is the database's to give."""
     tx.execute(
         _APPEND,
-        at=event.at,
-        name=event.name,
-        actor=event.actor,
-        outcome=event.outcome.value,
-        subject=event.subject,
-        request_id=event.request_id,
-        detail=event.detail,
-        salt=event.salt,
-        leaf_hash=event.leaf_hash,
+        at=recorded.at,
+        name=recorded.name,
+        actor=recorded.actor,
+        outcome=recorded.outcome.value,
+        subject=recorded.subject,
+        request_id=recorded.request_id,
+        detail=recorded.detail,
+        salt=recorded.salt,
+        leaf_hash=recorded.leaf_hash,
     )
 
 
@@ -160,27 +168,27 @@ def recent(tx: Transaction, limit: int) -> list[RecordedEvent]:
 
 
 def lock_head(tx: Transaction) -> Head | None:
-    """The chain's head, locked until the transaction ends; None before the first run."""
+    """The head, locked until the transaction ends; None before the first run."""
     row = tx.one_or_none(_LOCK_HEAD)
-    return None if row is None else Head(*row)
+    return None if row is None else Head(row[0], bytes(row[1]), row[2])
 
 
 def read_head(tx: Transaction) -> Head | None:
     row = tx.one_or_none(_READ_HEAD)
-    return None if row is None else Head(*row)
+    return None if row is None else Head(row[0], bytes(row[1]), row[2])
 
 
 def make_head(tx: Transaction) -> None:
-    """The head of the empty chain. Raises: Conflict where another worker was first."""
-    tx.execute(_MAKE_HEAD, id=1, seq=0, chain_hash=GENESIS, settled_event_id=0, runs=0)
+    """The head of the empty tree. Raises: Conflict where another worker was first."""
+    tx.execute(_MAKE_HEAD, id=1, size=0, root_hash=EMPTY_ROOT, settled_event_id=0, runs=0)
 
 
 def move_head(tx: Transaction, new: Head) -> None:
-    tx.execute(_MOVE_HEAD, new_seq=new.sequence, new_hash=new.chain_hash, new_settled=new.settled_event_id)
+    tx.execute(_MOVE_HEAD, new_size=new.size, new_root=new.root_hash, new_settled=new.settled_event_id)
 
 
 def waiting(tx: Transaction, *, after: int, limit: int) -> list[tuple[int, datetime, bytes]]:
-    """(id, at, leaf hash) of events above `after` that have no link yet, oldest first."""
+    """(id, at, leaf hash) of events above `after` that have no place yet, oldest first."""
     return [(row[0], row[1], bytes(row[2])) for row in tx.all(_WAITING, after=after, limit_=limit)]
 
 
@@ -192,18 +200,19 @@ def last_settled(tx: Transaction, *, after: int, up_to: int, before: datetime) -
     return after if row is None or row[0] is None else int(row[0])
 
 
-def link_all(tx: Transaction, links: list[dict[str, object]]) -> None:
-    tx.execute_many(_LINK, links)
+def place_all(tx: Transaction, first: int, event_ids: list[int]) -> None:
+    """Gives events their places, from the first on. Raises: Conflict, where a place or an event is taken."""
+    tx.execute_many(_PLACE, [{"leaf_index": first + at, "event_id": id_} for at, id_ in enumerate(event_ids)])
 
 
-def links(tx: Transaction) -> Iterator[tuple[int, int, bytes, RecordedEvent | None]]:
-    """Every link in order with its event, None where the event is gone. Only inside a snapshot."""
-    for row in tx.stream(_LINKS):
-        yield row[0], row[1], bytes(row[2]), None if row[3] is None else _event(row[3:])
+def placed(tx: Transaction, first: int = 0) -> Iterator[tuple[int, int, RecordedEvent | None]]:
+    """(leaf index, event id, event or None where it is gone), in order from an index on. Only inside a snapshot."""
+    for row in tx.stream(_PLACED, first=first):
+        yield row[0], row[1], None if row[2] is None else _event(row[2:])
 
 
 def count_waiting(tx: Transaction) -> tuple[int, int | None]:
-    """How many events have no link, and the lowest of their ids."""
+    """How many events have no place, and the lowest of their ids."""
     row = tx.one_or_none(_COUNT_WAITING)
     return (0, None) if row is None else (row[0], row[1])
 

@@ -4,14 +4,25 @@ Every step is recorded before the next, so a ceremony that was interrupted is fi
 what was made stays, and no authority is made twice.
 """
 
+from collections.abc import Mapping
+from hashlib import sha256
+
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_core.audit import AuditEvent, AuditLog, Outcome
-from ca_core.authorities.ceremony_file import SELF, AuthoritySpec, Ceremony
-from ca_core.authorities.ceremony_text import MadeAuthority, review_text, transcript_text
+from ca_core.authorities.ceremony_file import SELF, AuthoritySpec, Ceremony, CrossSpec
+from ca_core.authorities.ceremony_text import MadeAuthority, MadeCross, review_text, transcript_text
+from ca_core.authorities.custodians import CustodianService
 from ca_core.authorities.errors import AuthorityExists, AuthorityNotFound, CeremonyAlreadyHeld, CeremonyRefused
-from ca_core.authorities.model import AuthorityRole, AuthoritySigner, CeremonyRecord, CertificateOrder, StoredCeremony
+from ca_core.authorities.model import (
+    AuthorityRole,
+    AuthoritySigner,
+    CeremonyRecord,
+    CertificateOrder,
+    CrossCertificate,
+    StoredCeremony,
+)
 from ca_core.authorities.ports import CertificateIssuer
 from ca_core.authorities.registry import AuthorityRegistry
 from ca_core.authorities.rehearsal import rehearsal_key
@@ -22,6 +33,9 @@ from ca_core.kernel.errors import Conflict, DomainError
 from ca_core.keys.errors import KeyExists, KeyNotFound
 from ca_core.keys.model import PrivateKey, key_identifier, spki_octets
 from ca_core.keys.ports import KeyStore
+
+STILL_ISSUED = frozenset({"ocsp-responder"})
+"""What an authority that was retired still issues."""
 
 
 class CeremonyService:
@@ -36,7 +50,9 @@ class CeremonyService:
         issuer: CertificateIssuer,
         audit: AuditLog,
         clock: Clock,
+        custodians: CustodianService | None = None,
     ) -> None:
+        self._custodians = CustodianService(database, audit, clock) if custodians is None else custodians
         self._database = database
         self._registry = registry
         self._key_store = key_store
@@ -48,28 +64,36 @@ class CeremonyService:
 
     def review(self, ceremony: Ceremony) -> str:
         """What will be made, extension by extension, and the file's digest. Writes nothing. Raises: CeremonyRefused."""
-        return review_text(ceremony, self._rehearse(ceremony))
+        rehearsed, crossed = self._rehearse(ceremony)
+        return review_text(ceremony, rehearsed, crossed)
 
     def run(self, ceremony: Ceremony, *, held_by: str) -> CeremonyRecord:
         """Makes keys and certificates and records them with a transcript; goes on where an earlier run broke off.
 
-        held_by: an actor as in audit events. Raises: CeremonyAlreadyHeld, AuthorityExists, CeremonyRefused: nothing
-        was written. Any other error leaves the ceremony to be finished by running the same file again.
+        held_by: an actor as in audit events. Raises: NotApproved, by enough custodians; CeremonyAlreadyHeld,
+        AuthorityExists, CeremonyRefused: nothing was written. Any other error leaves the ceremony to be finished by
+        running the same file again.
         """
         stored = self._find(ceremony)
+        if stored is not None and stored.completed_at is not None:
+            raise CeremonyAlreadyHeld(ceremony.digest)
+        approved_by = self._custodians.verify_approved(ceremony.digest, wanted=ceremony.content.approvals)
         if stored is None:
             self._rehearse(ceremony)
             stored = self._begin(ceremony, held_by)
         if stored.completed_at is not None:
             raise CeremonyAlreadyHeld(ceremony.digest)
         made = tuple(self._make(ceremony, spec, held_by) for spec in ceremony.content.authorities)
-        return self._complete(ceremony, stored, made, held_by)
+        crossed = tuple(self._cross(ceremony, stored, spec, held_by) for spec in ceremony.content.cross_certificates)
+        for slug in ceremony.content.retires:
+            self._retire(ceremony, slug, held_by)
+        return self._complete(ceremony, stored, made, crossed, approved_by, held_by)
 
     def _find(self, ceremony: Ceremony) -> StoredCeremony | None:
         with self._database.read() as tx:
             return self._ceremonies.find(tx, ceremony.digest)
 
-    def _rehearse(self, ceremony: Ceremony) -> tuple[MadeAuthority, ...]:
+    def _rehearse(self, ceremony: Ceremony) -> tuple[tuple[MadeAuthority, ...], tuple[MadeCross, ...]]:
         """Every certificate as it would be, under rehearsal keys. Raises: CeremonyRefused."""
         content = ceremony.content
         if content.publication_url != self._issuer.publication_url:
@@ -91,7 +115,26 @@ class CeremonyService:
                 raise CeremonyRefused(f"{spec.slug}: {error.code}: {error.detail}") from error
             signers[spec.slug] = _rehearsal_signer(spec, certificate)
             rehearsed.append(MadeAuthority(spec=spec, certificate=certificate))
-        return tuple(rehearsed)
+        crossed = tuple(self._rehearse_cross(ceremony, spec, signers) for spec in content.cross_certificates)
+        for slug in content.retires:
+            try:
+                if self._registry.by_slug(slug).role is not AuthorityRole.ISSUING:
+                    raise CeremonyRefused(f"{slug}: only issuing authorities are retired")
+            except AuthorityNotFound as error:
+                raise CeremonyRefused(f"{slug}: {error.code}") from error
+        return tuple(rehearsed), crossed
+
+    def _rehearse_cross(self, ceremony: Ceremony, spec: CrossSpec, made: Mapping[str, AuthoritySigner]) -> MadeCross:
+        try:
+            subject, issuer = (made.get(slug) or self._registry.signer(slug) for slug in (spec.subject, spec.issuer))
+            if spec.profile not in self._issuer.profile_names or self._issuer.is_self_signed(spec.profile):
+                raise CeremonyRefused(f"{spec.subject}: {spec.profile} is no profile for cross-certificates")
+            certificate = self._issuer.rehearse(_cross_order(ceremony, spec, subject, "system:rehearsal"), issuer)
+        except CeremonyRefused:
+            raise
+        except DomainError as error:
+            raise CeremonyRefused(f"{spec.subject} by {spec.issuer}: {error.code}: {error.detail}") from error
+        return MadeCross(spec=spec, certificate=certificate)
 
     def _begin(self, ceremony: Ceremony, held_by: str) -> StoredCeremony:
         """Records the ceremony and takes the slugs, in one transaction, if no key has one of the labels."""
@@ -163,6 +206,31 @@ class CeremonyService:
         self._registry.forget()
         return MadeAuthority(spec=spec, certificate=issued.certificate)
 
+    def _cross(self, ceremony: Ceremony, stored: StoredCeremony, spec: CrossSpec, held_by: str) -> MadeCross:
+        """The cross-certificate, whatever of it was made before."""
+        subject, issuer = self._registry.signer(spec.subject), self._registry.signer(spec.issuer)
+        issued = self._issuer.issue(_cross_order(ceremony, spec, subject, held_by))
+        cross = CrossCertificate(
+            certificate_id=issued.certificate_id,
+            subject_id=subject.id,
+            issuer_id=issuer.id,
+            certificate=issued.certificate,
+        )
+        with self._database.write() as tx:
+            if self._authorities.add_cross(tx, cross, stored.id):
+                event = _event("authority.cross_certified", held_by, f"authority:{subject.id}", ceremony.digest)
+                self._audit.append(tx, event)
+        return MadeCross(spec=spec, certificate=issued.certificate)
+
+    def _retire(self, ceremony: Ceremony, slug: str, held_by: str) -> None:
+        """Its key goes on signing revocation lists and the certificates of its OCSP responders."""
+        signer = self._registry.signer(slug)
+        with self._database.write() as tx:
+            if self._authorities.set_profiles(tx, signer.id, signer.profiles & STILL_ISSUED):
+                event = _event("authority.retired", held_by, f"authority:{signer.id}", ceremony.digest)
+                self._audit.append(tx, event)
+        self._registry.forget()
+
     def _key(self, spec: AuthoritySpec) -> PrivateKey:
         """The key of that label: it was free when the ceremony began, so what is there now is the ceremony's own."""
         try:
@@ -181,10 +249,18 @@ class CeremonyService:
         )
 
     def _complete(
-        self, ceremony: Ceremony, stored: StoredCeremony, made: tuple[MadeAuthority, ...], held_by: str
+        self,
+        ceremony: Ceremony,
+        stored: StoredCeremony,
+        made: tuple[MadeAuthority, ...],
+        crossed: tuple[MadeCross, ...],
+        approved_by: tuple[str, ...],
+        held_by: str,
     ) -> CeremonyRecord:
         now = self._clock()
-        transcript = transcript_text(ceremony, stored, made, completed_at=now, completed_by=held_by)
+        transcript = transcript_text(
+            ceremony, stored, made, crossed, approved_by, completed_at=now, completed_by=held_by
+        )
         with self._database.write() as tx:
             if self._ceremonies.complete(tx, stored.id, transcript=transcript, now=now):
                 self._audit.append(tx, _event("ceremony.completed", held_by, f"ceremony:{stored.id}", ceremony.digest))
@@ -233,6 +309,25 @@ def _rehearsal_signer(spec: AuthoritySpec, certificate: x509.Certificate | None)
         profiles=frozenset(spec.issues),
         certificate=certificate,
     )
+
+
+def _cross_order(ceremony: Ceremony, spec: CrossSpec, subject: AuthoritySigner, actor: str) -> CertificateOrder:
+    """Raises: CeremonyRefused, where it is no root, or its name is not known."""
+    if subject.role is not AuthorityRole.ROOT or subject.certificate is None:
+        raise CeremonyRefused(f"{spec.subject}: only a root is cross-certified")
+    return CertificateOrder(
+        request_id=f"ceremony:{ceremony.digest[:16]}:x:{_short(spec.subject)}:{_short(spec.issuer)}",
+        profile=spec.profile,
+        issuer=spec.issuer,
+        public_key=subject.public_key,
+        subject=subject.certificate.subject,
+        actor=actor,
+    )
+
+
+def _short(slug: str) -> str:
+    """Twelve hexadecimal digits for a slug: two of them fit into a request id."""
+    return sha256(slug.encode("ascii")).hexdigest()[:12]
 
 
 def _event(name: str, actor: str, subject: str, digest: str) -> AuditEvent:

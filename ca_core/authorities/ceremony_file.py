@@ -58,18 +58,46 @@ class AuthoritySpec(_Part):
         )
 
 
+class CrossSpec(_Part):
+    """A root's key, certified by another root. subject, issuer: slugs, in this file or made before.
+
+    Two of them, each way, are the link certificates of a key rollover: OldWithNew and NewWithOld (RFC 4210 s4.4).
+    """
+
+    subject: _Slug
+    issuer: _Slug
+    profile: _Line = "cross-ca"
+
+    @model_validator(mode="after")
+    def _two(self) -> "CrossSpec":
+        if self.subject == self.issuer:
+            raise ValueError("a root does not cross-certify itself")
+        return self
+
+
 class CeremonyFile(_Part):
-    """Everything that the ceremony will do."""
+    """Everything that the ceremony will do.
+
+    approvals: how many custodians must approve this file, where that is more than their set's own threshold.
+    retires: issuing authorities that issue nothing more after it but what their revocation lists and answers need.
+    """
 
     title: _Line
     location: _Line
     participants: Annotated[tuple[Participant, ...], Field(strict=False, min_length=1)]
     publication_url: _Line
-    authorities: Annotated[tuple[AuthoritySpec, ...], Field(strict=False, min_length=1, max_length=16)]
+    authorities: Annotated[tuple[AuthoritySpec, ...], Field(strict=False, max_length=16)] = ()
+    cross_certificates: Annotated[tuple[CrossSpec, ...], Field(strict=False, max_length=16)] = ()
+    retires: Annotated[tuple[_Slug, ...], Field(strict=False, max_length=16)] = ()
+    approvals: Annotated[int, Field(ge=0, le=32)] = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> "CeremonyFile":
         slugs = [spec.slug for spec in self.authorities]
+        if not (self.authorities or self.cross_certificates or self.retires):
+            raise ValueError("nothing would be made")
+        if set(self.retires) & set(slugs) or len(set(self.retires)) != len(self.retires):
+            raise ValueError("retires: made in this file, or one twice")
         if len(set(slugs)) != len(slugs):
             raise ValueError("a slug stands twice")
         if SELF in slugs:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from ca_core.authorities.ceremony_file import AuthoritySpec, Ceremony
+from ca_core.authorities.ceremony_file import AuthoritySpec, Ceremony, CrossSpec
 from ca_core.authorities.model import StoredCeremony
 from ca_core.kernel.clock import TAIPEI
 
@@ -24,7 +24,15 @@ class MadeAuthority:
     certificate: x509.Certificate
 
 
-def review_text(ceremony: Ceremony, rehearsed: Iterable[MadeAuthority]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeCross:
+    """A cross-certificate of the file (in a rehearsal, signed by a throwaway key)."""
+
+    spec: CrossSpec
+    certificate: x509.Certificate
+
+
+def review_text(ceremony: Ceremony, rehearsed: Iterable[MadeAuthority], crossed: Iterable[MadeCross]) -> str:
     """For those who approve the file. Keys, serials and times are the rehearsal's and are left out or said so."""
     return "\n".join(
         [
@@ -32,6 +40,8 @@ def review_text(ceremony: Ceremony, rehearsed: Iterable[MadeAuthority]) -> str:
             "",
             "Will be made, if the file is run now:",
             *(line for authority in rehearsed for line in _authority(authority)),
+            *(line for cross in crossed for line in _cross(cross)),
+            *_retired(ceremony),
             "",
         ]
     )
@@ -41,6 +51,8 @@ def transcript_text(
     ceremony: Ceremony,
     stored: StoredCeremony,
     made: Iterable[MadeAuthority],
+    crossed: Iterable[MadeCross],
+    approved_by: Iterable[str],
     *,
     completed_at: datetime,
     completed_by: str,
@@ -51,9 +63,12 @@ def transcript_text(
             *_heading(ceremony),
             f"Begun: {_time(stored.started_at)} by {stored.held_by}",
             f"Completed: {_time(completed_at)} by {completed_by}",
+            *(f"Approved by custodian: {name}" for name in approved_by),
             "",
             "Made:",
             *(line for authority in made for line in [*_authority(authority), *_identity(authority.certificate)]),
+            *(line for cross in crossed for line in [*_cross(cross), *_identity(cross.certificate)]),
+            *_retired(ceremony),
         ]
     )
 
@@ -66,6 +81,7 @@ def _heading(ceremony: Ceremony) -> list[str]:
         f"Location: {content.location}",
         *(f"Participant: {person.name} ({person.role})" for person in content.participants),
         f"Publication URL: {content.publication_url}",
+        *([f"Approvals wanted: {content.approvals}"] if content.approvals else []),
     ]
 
 
@@ -82,6 +98,22 @@ def _authority(authority: MadeAuthority) -> Iterator[str]:
     for extension in certificate.extensions:
         if not isinstance(extension.value, x509.SubjectKeyIdentifier | x509.AuthorityKeyIdentifier):
             yield f"  Extension{' (critical)' if extension.critical else ''}: {_value(extension.value)}"
+
+
+def _cross(cross: MadeCross) -> Iterator[str]:
+    certificate = cross.certificate
+    yield ""
+    yield f"Cross-certificate for {cross.spec.subject} by {cross.spec.issuer}"
+    yield f"  Subject: {_name(certificate.subject)}"
+    yield f"  Issuer: {_name(certificate.issuer)}"
+    yield f"  Profile: {cross.spec.profile}"
+    yield f"  Valid: {_time(certificate.not_valid_before_utc)} to {_time(certificate.not_valid_after_utc)}"
+
+
+def _retired(ceremony: Ceremony) -> Iterator[str]:
+    for slug in ceremony.content.retires:
+        yield ""
+        yield f"Authority {slug} issues nothing more but its OCSP responders' certificates"
 
 
 def _identity(certificate: x509.Certificate) -> Iterator[str]:

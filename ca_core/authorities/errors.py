@@ -29,3 +29,21 @@ class CeremonyAlreadyHeld(AuthorityError):
     """This very file was carried out already; nothing was made."""
 
     code = "ceremony_already_held"
+
+
+class CustodianSetRefused(AuthorityError):
+    """A set of custodians that breaks a rule. All faults at once, one a line."""
+
+    code = "custodian_set_refused"
+
+
+class ApprovalRefused(AuthorityError):
+    """A signature that is no current custodian's over the file."""
+
+    code = "approval_refused"
+
+
+class NotApproved(AuthorityError):
+    """Too few custodians approved the file; nothing was made."""
+
+    code = "ceremony_not_approved"

@@ -60,6 +60,16 @@ class AuthoritySigner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCertificate:
+    """One root's key under another root's signature. subject_id, issuer_id: authorities."""
+
+    certificate_id: int
+    subject_id: int
+    issuer_id: int
+    certificate: x509.Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CeremonyRecord:
     """A ceremony that was carried out, as stored. `transcript` is the text that goes into the safe."""
 

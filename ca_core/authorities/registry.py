@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives import hashes
 
 from ca_core.authorities.errors import AuthorityNotFound
-from ca_core.authorities.model import Authority, AuthoritySigner
+from ca_core.authorities.model import Authority, AuthoritySigner, CrossCertificate
 from ca_core.authorities.store import AuthorityStore, parse_authority
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Row
@@ -86,6 +86,11 @@ class AuthorityRegistry:
         if found is None:
             raise AuthorityNotFound(str(authority_id))
         return found
+
+    def cross_certificates(self) -> tuple[CrossCertificate, ...]:
+        """Roots' keys certified by other roots, oldest first; read from the database."""
+        with self._database.read() as tx:
+            return tuple(self._store.cross_certificates(tx))
 
     def forget(self) -> None:
         """Drops the cache at once: for whoever changed an authority in this process."""

@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from sqlalchemy import Column, ForeignKey, LargeBinary, String, Table, Text, bindparam, insert, select, update
 
-from ca_core.authorities.model import Authority, AuthorityRole, AuthoritySigner, StoredCeremony
+from ca_core.authorities.model import Authority, AuthorityRole, AuthoritySigner, CrossCertificate, StoredCeremony
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
 from ca_core.keys.model import PublicKey, key_identifier, spki_octets
 from ca_core.schema import metadata
@@ -44,6 +44,40 @@ authorities = Table(
     Column("activated_at", UtcTime),
 )
 
+cross_certificates = Table(
+    "ca_cross_certificates",
+    metadata,
+    Column("certificate_id", BigId, primary_key=True, autoincrement=False),
+    Column("subject_id", BigId, ForeignKey("ca_authorities.id"), nullable=False),
+    Column("issuer_id", BigId, ForeignKey("ca_authorities.id"), nullable=False),
+    Column("ceremony_id", BigId, ForeignKey("ca_ceremonies.id"), nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+)
+
+_ADD_CROSS = Statement(
+    insert(cross_certificates).values(
+        certificate_id=bindparam("certificate_id"),
+        subject_id=bindparam("subject_id"),
+        issuer_id=bindparam("issuer_id"),
+        ceremony_id=bindparam("ceremony_id"),
+        certificate=bindparam("certificate"),
+    )
+)
+_HAS_CROSS = Statement(
+    select(cross_certificates.c.certificate_id).where(
+        cross_certificates.c.certificate_id == bindparam("certificate_id")
+    )
+)
+_CROSS = Statement(
+    select(
+        cross_certificates.c.certificate_id,
+        cross_certificates.c.subject_id,
+        cross_certificates.c.issuer_id,
+        cross_certificates.c.certificate,
+    )
+    .order_by(cross_certificates.c.certificate_id)
+    .limit(MAX_AUTHORITIES)
+)
 _ADD_CEREMONY = Statement(
     insert(ceremonies)
     .values(
@@ -97,6 +131,11 @@ _ACTIVATE = Statement(
         certificate_id=bindparam("certificate_id"),
         activated_at=bindparam("activated_at"),
     )
+)
+_SET_PROFILES = Statement(
+    update(authorities)
+    .where(authorities.c.id == bindparam("wanted_id"), authorities.c.profiles != bindparam("profiles"))
+    .values(profiles=bindparam("profiles"))
 )
 _ACTIVE = Statement(
     select(
@@ -180,6 +219,36 @@ class AuthorityStore:
             activated_at=now,
         )
         return touched == 1
+
+    def set_profiles(self, tx: Transaction, authority_id: int, profiles: frozenset[str]) -> bool:
+        """What an authority may issue from now on. False where nothing changed."""
+        return tx.execute(_SET_PROFILES, wanted_id=authority_id, profiles=" ".join(sorted(profiles))) == 1
+
+    def add_cross(self, tx: Transaction, cross: CrossCertificate, ceremony_id: int) -> bool:
+        """Records a cross-certificate, once. False where it was."""
+        if tx.one_or_none(_HAS_CROSS, certificate_id=cross.certificate_id) is not None:
+            return False
+        tx.execute(
+            _ADD_CROSS,
+            certificate_id=cross.certificate_id,
+            subject_id=cross.subject_id,
+            issuer_id=cross.issuer_id,
+            ceremony_id=ceremony_id,
+            certificate=cross.certificate.public_bytes(Encoding.DER),
+        )
+        return True
+
+    def cross_certificates(self, tx: Transaction) -> list[CrossCertificate]:
+        """All of them, oldest first."""
+        return [
+            CrossCertificate(
+                certificate_id=row[0],
+                subject_id=row[1],
+                issuer_id=row[2],
+                certificate=x509.load_der_x509_certificate(bytes(row[3])),
+            )
+            for row in tx.all(_CROSS)
+        ]
 
     def active_rows(self, tx: Transaction) -> list[Row]:
         """The rows that `parse_authority` reads, of all authorities with a certificate, by id."""

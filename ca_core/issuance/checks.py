@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca_core.authorities.model import AuthorityRole, AuthoritySigner
+from ca_core.crl_shards.model import ShardLayout
 from ca_core.issuance.errors import (
     IssuerNotValid,
     KeyRefused,
@@ -23,32 +25,43 @@ from ca_core.issuance.errors import (
 from ca_core.issuance.model import IssuanceRequest
 from ca_core.issuance.weak_keys import verify_strong_key
 from ca_core.keys.errors import KeyAlgorithmRefused
-from ca_core.keys.model import key_algorithm_of, spki_octets
+from ca_core.keys.model import MlDsaPublicKey, key_algorithm_of, key_digest, spki_octets
 from ca_core.profiles.model import Issuer, Profile, Source, SubjectAlternativeNames, SubjectDirectoryAttributes
 
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
 _ACTOR = re.compile(r"[!-~]{1,128}")
 _INTERNAL_ID = re.compile(r"[!-~]{1,64}")
-_SIXTEEN_DIGITS = re.compile(r"[0-9]{16}")
+SIXTEEN_DIGITS = re.compile(r"[0-9]{16}")
 _FOUR_DIGITS = re.compile(r"[0-9]{4}")
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z){_DNS_LABEL}(?:\.{_DNS_LABEL})*")
+DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z){_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 _MAX_DNS_NAMES = 32
 _MAX_COMMON_NAME = 64
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _CSR_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: what is derived from it is worked out once
 class Candidate:
-    """A request beside the profile and the authority that it names."""
+    """A request beside the profile and the authority that it names. crl_shards: how its serials are dealt out."""
 
     request: IssuanceRequest
     profile: Profile
     signer: AuthoritySigner
     now: datetime
+    crl_shards: ShardLayout | None = None
 
-    @property
+    @cached_property
+    def key_digest(self) -> str:
+        """SHA-256 over the subject's key."""
+        return key_digest(self.request.public_key)
+
+    @cached_property
+    def digest(self) -> str:
+        """The request's digest."""
+        return self.request.digest
+
+    @cached_property
     def holder(self) -> str:
         """Who holds the key, as a digest of 64 hexadecimal digits: a key is certified again for nobody else."""
         request = self.request
@@ -112,23 +125,26 @@ def _fields_are_well_formed(candidate: Candidate) -> None:
     request = candidate.request
     patterns = (
         ("actor", request.actor, _ACTOR),
-        ("subject_serial_number", request.subject_serial_number, _SIXTEEN_DIGITS),
+        ("subject_serial_number", request.subject_serial_number, SIXTEEN_DIGITS),
         ("national_id_last4", request.national_id_last4, _FOUR_DIGITS),
         ("person_id", request.person_id, _INTERNAL_ID),
-        ("card_number", request.card_number, _SIXTEEN_DIGITS),
-        *(("dns_names", name, _DNS_NAME) for name in request.dns_names),
+        ("card_number", request.card_number, SIXTEEN_DIGITS),
+        *(("dns_names", name, DNS_NAME) for name in request.dns_names),
     )
     for field, value, pattern in patterns:
         if value is not None and not pattern.fullmatch(value):
             raise RequestMalformed(field)
     if len(request.dns_names) > _MAX_DNS_NAMES or len(set(request.dns_names)) != len(request.dns_names):
         raise RequestMalformed("dns_names: too many, or one twice")
-    if request.common_name is not None and not _is_a_name(request.common_name):
+    if request.common_name is not None and not is_a_name(request.common_name):
         raise RequestMalformed("common_name")
 
 
-def _is_a_name(text: str) -> bool:
-    """1-64 characters, none of them control, format, surrogate or separator characters, no white space at the ends."""
+def is_a_name(text: str) -> bool:
+    """Whether a common name is well formed.
+
+    1-64 characters, none of them control, format, surrogate or separator characters, no white space at the ends.
+    """
     return (
         0 < len(text) <= _MAX_COMMON_NAME
         and text == text.strip()
@@ -159,7 +175,10 @@ def _possession_is_proven(candidate: Candidate) -> None:
         same_key = csr.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == spki_octets(
             candidate.request.public_key
         )
-        accepted = same_key and isinstance(csr.signature_hash_algorithm, _CSR_HASHES) and csr.is_signature_valid
+        hashed = isinstance(candidate.request.public_key, MlDsaPublicKey) or isinstance(
+            csr.signature_hash_algorithm, _CSR_HASHES
+        )
+        accepted = same_key and hashed and csr.is_signature_valid
     except (ValueError, UnsupportedAlgorithm) as error:
         raise PossessionNotProven("the certification request cannot be read") from error
     if not accepted:

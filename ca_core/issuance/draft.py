@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -15,7 +14,7 @@ from ca_core.issuance.extensions import IssuerFacts, build_extension
 from ca_core.issuance.model import IssuanceRequest
 from ca_core.issuance.validity import validity_of
 from ca_core.kernel.rng import Rng
-from ca_core.keys.model import PUBLIC_EXPONENT, PrivateKey, PublicKey, key_algorithm_of
+from ca_core.keys.model import KeyAlgorithm, MlDsaPublicKey, PrivateKey, PublicKey, key_algorithm_of, new_private_key
 from ca_core.profiles.model import Issuer, Profile, Source, SubjectAttribute
 
 SERIAL_BYTES = 16
@@ -24,13 +23,14 @@ _POSITIVE = (1 << (8 * SERIAL_BYTES - 1)) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """Signed by a throwaway key, so that a linter can read it as a certificate; `tbs` is what counts."""
+    """Signed by a throwaway key, so that a linter can read it as a certificate; `tbs` is what counts.
+
+    preview is empty where the draft was spliced from a linted template.
+    """
 
     tbs: bytes
     preview: bytes
     serial: int
-    not_before: datetime
-    not_after: datetime
 
 
 class ThrowawayKeys:
@@ -38,23 +38,21 @@ class ThrowawayKeys:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._keys: dict[str, PrivateKey] = {}
+        self._keys: dict[KeyAlgorithm, PrivateKey] = {}
 
     def like(self, key: PublicKey) -> PrivateKey:
         """A key with the same signature algorithm (for RSA, of the smallest size: the identifier is the same)."""
-        name = "rsa" if isinstance(key, rsa.RSAPublicKey) else key.curve.name
+        algorithm = KeyAlgorithm.RSA_2048 if isinstance(key, rsa.RSAPublicKey) else key_algorithm_of(key)
         with self._lock:
-            if name not in self._keys:
-                self._keys[name] = (
-                    rsa.generate_private_key(PUBLIC_EXPONENT, 2048)
-                    if isinstance(key, rsa.RSAPublicKey)
-                    else ec.generate_private_key(key.curve)
-                )
-            return self._keys[name]
+            if algorithm not in self._keys:
+                self._keys[algorithm] = new_private_key(algorithm)
+            return self._keys[algorithm]
 
 
-def signature_hash(key: PublicKey) -> hashes.SHA256 | hashes.SHA384:
-    """SHA-256, but SHA-384 for P-384."""
+def signature_hash(key: PublicKey) -> hashes.SHA256 | hashes.SHA384 | None:
+    """SHA-256, but SHA-384 for P-384, and none for ML-DSA, which hashes by itself."""
+    if isinstance(key, MlDsaPublicKey):
+        return None
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1):
         return hashes.SHA384()
     key_algorithm_of(key)
@@ -79,7 +77,12 @@ def draw_up(candidate: Candidate, publication_url: str, throwaway: PrivateKey, r
     issuer_name = None if issued_by is None else issued_by.subject
     subject = subject_name(profile, request, issuer_name)
     serial = new_serial(rng)
-    facts = IssuerFacts(slug=signer.slug, key_identifier=signer.key_identifier, publication_url=publication_url)
+    facts = IssuerFacts(
+        slug=signer.slug,
+        key_identifier=signer.key_identifier,
+        publication_url=publication_url,
+        crl_shard=None if candidate.crl_shards is None else candidate.crl_shards.shard_of(serial),
+    )
     builder = (
         x509.CertificateBuilder()
         .serial_number(serial)
@@ -96,8 +99,6 @@ def draw_up(candidate: Candidate, publication_url: str, throwaway: PrivateKey, r
         tbs=preview.tbs_certificate_bytes,
         preview=preview.public_bytes(Encoding.DER),
         serial=serial,
-        not_before=not_before,
-        not_after=not_after,
     )
 
 
@@ -120,5 +121,14 @@ def _attributes(
     value = rule.value if rule.source is None else values[rule.source]
     if value is None:
         raise RequestMalformed(f"{rule.type}: missing")
-    # cryptography counts the 64 of a common name in octets, X.520 in characters; `checks` has counted those.
-    return [x509.NameAttribute(rule.type.oid, value, _validate=False)]
+    return [_name_attribute(rule.type.oid, value)]
+
+
+def _name_attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str | bytes]:
+    """cryptography counts the 64 of a common name in octets, X.520 in characters; `checks` has counted those.
+
+    Its own way around the count warns each time, which a name of 22 Chinese characters does not deserve.
+    """
+    attribute: x509.NameAttribute[str | bytes] = x509.NameAttribute(oid, "TW")
+    attribute._value = value
+    return attribute

@@ -1,11 +1,13 @@
 """A profile's extensions as cryptography builds them. Pure."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asn1crypto.core import Any, ObjectIdentifier, PrintableString, Sequence, SequenceOf, SetOf
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from ca_core.crl_shards.model import CrlShard
 from ca_core.issuance.errors import RequestMalformed
 from ca_core.issuance.model import IssuanceRequest
 from ca_core.keys.model import key_algorithm_of
@@ -21,9 +23,12 @@ class IssuerFacts:
     slug: str
     key_identifier: bytes
     publication_url: str
+    crl_shard: CrlShard | None = None
 
     def expand(self, template: str) -> str:
-        """A URI of a profile with its placeholders filled."""
+        """A URI of a profile with its placeholders filled. A shard's is the one its layout recorded."""
+        if self.crl_shard is not None and "{shard}" in template:
+            return self.crl_shard.uri
         return template.replace("{publication}", self.publication_url).replace("{issuer}", self.slug)
 
 
@@ -43,9 +48,9 @@ def build_extension(
         case profile_model.BasicConstraints():
             return x509.BasicConstraints(ca=True, path_length=extension.path_length)
         case profile_model.CrlDistributionPoints():
-            return x509.CRLDistributionPoints(
-                [x509.DistributionPoint([_uri(issuer.expand(uri))], None, None, None) for uri in extension.uris]
-            )
+            return x509.CRLDistributionPoints(_distribution_points(extension.uris, issuer))
+        case profile_model.FreshestCrl():
+            return x509.FreshestCRL(_distribution_points(extension.uris, issuer))
         case profile_model.AuthorityInformationAccess():
             return _information_access(extension, issuer)
         case profile_model.CertificatePolicies():
@@ -58,6 +63,14 @@ def build_extension(
             return x509.OCSPNoCheck()
         case profile_model.SubjectAlternativeNames():
             return x509.SubjectAlternativeName([x509.DNSName(name) for name in request.dns_names])
+
+
+def _distribution_points(uris: tuple[str, ...], issuer: IssuerFacts) -> list[x509.DistributionPoint]:
+    return [
+        x509.DistributionPoint([_uri(issuer.expand(uri))], None, None, None)
+        for uri in uris
+        if issuer.crl_shard is not None or "{shard}" not in uri
+    ]
 
 
 def _uri(text: str) -> x509.UniformResourceIdentifier:
@@ -108,10 +121,18 @@ def _directory_attributes(
     """RFC 5280 s4.2.1.8, which cryptography has no class for."""
     if request.national_id_last4 is None:
         raise RequestMalformed("national_id_last4: missing")
+    value = _attributes_but_for_last4(extension.subject_type) + request.national_id_last4.encode("ascii")
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier(SUBJECT_DIRECTORY_ATTRIBUTES), value)
+
+
+@lru_cache(maxsize=16)
+def _attributes_but_for_last4(subject_type: str) -> bytes:
+    """The attributes' DER up to the four digits that stand at its end."""
     attributes = _Attributes(
         [
-            {"type": SUBJECT_TYPE, "values": [ObjectIdentifier(extension.subject_type)]},
-            {"type": NATIONAL_ID_LAST4, "values": [PrintableString(request.national_id_last4)]},
+            {"type": SUBJECT_TYPE, "values": [ObjectIdentifier(subject_type)]},
+            {"type": NATIONAL_ID_LAST4, "values": [PrintableString("0000")]},
         ]
     )
-    return x509.UnrecognizedExtension(x509.ObjectIdentifier(SUBJECT_DIRECTORY_ATTRIBUTES), attributes.dump())
+    octets: bytes = attributes.dump()
+    return octets[:-4]

@@ -8,19 +8,24 @@ from pkilint.validation import ValidationFindingSeverity
 
 from ca_core.issuance.draft import Draft
 from ca_core.issuance.errors import LintRefused
+from ca_core.issuance.model import LintMode
 
 _SEAL = object()
 
 
 class LintedRequest:
-    """Proof that a draft was linted and nothing above INFO was found. Only `Linter.lint` makes one."""
+    """Proof that a draft was linted and nothing above INFO was found. Only a `Linter` makes one.
 
-    __slots__ = ("draft",)
+    mode: whether this very draft was, or the template that it was spliced from.
+    """
 
-    def __init__(self, draft: Draft, *, seal: object) -> None:
+    __slots__ = ("draft", "mode")
+
+    def __init__(self, draft: Draft, *, mode: LintMode, seal: object) -> None:
         if seal is not _SEAL:
             raise TypeError("only the linter makes a LintedRequest")
         self.draft = draft
+        self.mode = mode
 
 
 class Linter:
@@ -44,7 +49,11 @@ class Linter:
         findings = self.findings(draft.preview, waived=waived)
         if findings:
             raise LintRefused("\n".join(findings))
-        return LintedRequest(draft, seal=_SEAL)
+        return LintedRequest(draft, mode=LintMode.EVERY, seal=_SEAL)
+
+    def accept(self, draft: Draft) -> LintedRequest:
+        """For `Template` alone: a draft that it spliced from a linted certificate, read back and judged."""
+        return LintedRequest(draft, mode=LintMode.TEMPLATE, seal=_SEAL)
 
     def findings(self, der: bytes, *, waived: Collection[str] = ()) -> list[str]:
         """What is found above INFO in a certificate: severity, place and code, without the certificate's content."""

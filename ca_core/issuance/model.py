@@ -1,13 +1,26 @@
 """What is asked for, and what was issued. Pure."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from hashlib import sha256
 
 from cryptography import x509
 
 from ca_core.keys.model import PublicKey, key_digest
+
+
+class LintMode(StrEnum):
+    """What the linter has read when a certificate is signed.
+
+    every: the certificate itself. template: the boundary cases of its profile, of which the certificate differs in
+    fields that were judged by rules; the worker has the certificate itself linted afterwards.
+    """
+
+    EVERY = "every"
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +71,11 @@ class IssuanceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedCertificate:
-    """A recorded certificate. (authority_id, serial) is unique; serial alone and names are not."""
+    """A recorded certificate. (authority_id, serial) is unique; serial alone and names are not.
+
+    crl_shard: the part of the authority's revocation lists that it belongs to, where it names one.
+    lint: how it was linted before it was signed; None where that was not here.
+    """
 
     certificate_id: int
     authority_id: int
@@ -67,6 +84,8 @@ class IssuedCertificate:
     profile: str
     person_id: str | None
     card_number: str | None
+    crl_shard: int | None = None
+    lint: LintMode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +102,7 @@ class Intent:
     card_number: str | None
     actor: str
     created_at: datetime
+    lint: LintMode
     completed_at: datetime | None = None
 
 
@@ -102,6 +122,25 @@ class RecoveryReport:
 
     recovered: tuple[IssuedCertificate, ...]
     stuck: tuple[StuckIntent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintBacklogReport:
+    """What one run over certificates that were issued by template found. findings: certificate_id to findings."""
+
+    linted: int
+    findings: Mapping[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintState:
+    """How the certificates of this CA were linted, in numbers. waiting: by template, not linted themselves yet."""
+
+    every: int
+    template: int
+    waiting: int
+    oldest_waiting: datetime | None
+    with_findings: int
 
 
 def serial_text(serial: int) -> str:

@@ -1,5 +1,6 @@
 """Tables of intents, certificates and keys."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,18 +9,21 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     String,
     Table,
     Text,
     UniqueConstraint,
     bindparam,
+    func,
     insert,
     select,
     update,
 )
 
-from ca_core.issuance.model import Intent, IssuedCertificate, serial_text
+from ca_core.crl_shards.model import shard_named_by
+from ca_core.issuance.model import Intent, IssuedCertificate, LintMode, LintState, serial_text
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
 from ca_core.schema import metadata
 
@@ -36,6 +40,7 @@ intents = Table(
     Column("card_number", String(32)),
     Column("actor", String(128), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("lint", String(16), nullable=False),
     Column("completed_at", UtcTime),
     UniqueConstraint("authority_id", "serial"),
 )
@@ -57,10 +62,20 @@ certificates = Table(
     Column("der", LargeBinary, nullable=False),
     Column("person_id", String(64), index=True),
     Column("card_number", String(32), index=True),
+    Column("crl_shard", Integer),
     Column("not_before", UtcTime, nullable=False),
     Column("not_after", UtcTime, nullable=False),
     Column("issued_at", UtcTime, nullable=False),
+    Column("lint", String(16)),  # how it was linted before it was signed; none for what was issued elsewhere
+    Column("linted_at", UtcTime),
+    Column("lint_findings", Text),
     UniqueConstraint("authority_id", "serial"),
+)
+Index(
+    "ix_certificates_lint_backlog",
+    certificates.c.id,
+    sqlite_where=(certificates.c.lint == "template") & certificates.c.linted_at.is_(None),
+    postgresql_where=(certificates.c.lint == "template") & certificates.c.linted_at.is_(None),
 )
 
 certified_keys = Table(
@@ -92,6 +107,7 @@ _INTENT = (
     intents.c.card_number,
     intents.c.actor,
     intents.c.created_at,
+    intents.c.lint,
     intents.c.completed_at,
 )
 _ADD_INTENT = Statement(insert(intents).values({column.name: bindparam(column.name) for column in _INTENT}))
@@ -116,6 +132,8 @@ _CERTIFICATE = (
     certificates.c.profile,
     certificates.c.person_id,
     certificates.c.card_number,
+    certificates.c.crl_shard,
+    certificates.c.lint,
 )
 _ADD_CERTIFICATE = Statement(
     insert(certificates)
@@ -127,9 +145,12 @@ _ADD_CERTIFICATE = Statement(
         der=bindparam("der"),
         person_id=bindparam("person_id"),
         card_number=bindparam("card_number"),
+        crl_shard=bindparam("crl_shard"),
         not_before=bindparam("not_before"),
         not_after=bindparam("not_after"),
         issued_at=bindparam("issued_at"),
+        lint=bindparam("lint"),
+        linted_at=bindparam("linted_at"),
     )
     .returning(certificates.c.id)
 )
@@ -174,6 +195,37 @@ _BLOCK_KEY = Statement(
     )
 )
 _FIND_BLOCKED = Statement(select(blocked_keys.c.reason).where(blocked_keys.c.key_digest == bindparam("key_digest")))
+_KEY_STATE = Statement(
+    select(
+        select(blocked_keys.c.key_digest).where(blocked_keys.c.key_digest == bindparam("key_digest")).scalar_subquery(),
+        select(certified_keys.c.profile)
+        .where(certified_keys.c.key_digest == bindparam("key_digest"))
+        .scalar_subquery(),
+        select(certified_keys.c.holder).where(certified_keys.c.key_digest == bindparam("key_digest")).scalar_subquery(),
+    )
+)
+
+_BACKLOG = Statement(
+    select(certificates.c.id, certificates.c.profile, certificates.c.der)
+    .where(
+        certificates.c.lint == "template", certificates.c.linted_at.is_(None), certificates.c.id > bindparam("after")
+    )
+    .order_by(certificates.c.id)
+    .limit(bindparam("limit"))
+)
+_SET_LINTED = Statement(
+    update(certificates)
+    .where(certificates.c.id == bindparam("wanted_id"), certificates.c.linted_at.is_(None))
+    .values(linted_at=bindparam("linted_at"), lint_findings=bindparam("lint_findings"))
+)
+_COUNT_BY_MODE = Statement(
+    select(certificates.c.lint, func.count(), func.count(certificates.c.lint_findings)).group_by(certificates.c.lint)
+)
+_COUNT_WAITING = Statement(
+    select(func.count(), func.min(certificates.c.issued_at)).where(
+        certificates.c.lint == "template", certificates.c.linted_at.is_(None)
+    )
+)
 
 
 class CertificateStore:
@@ -214,9 +266,12 @@ class CertificateStore:
             der=der,
             person_id=intent.person_id,
             card_number=intent.card_number,
+            crl_shard=shard_named_by(certificate),
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
             issued_at=now,
+            lint=intent.lint.value,
+            linted_at=intent.created_at if intent.lint is LintMode.EVERY else None,
         )
         if row is None:
             raise TypeError("an insert returned no row")
@@ -224,25 +279,40 @@ class CertificateStore:
         return certificate_id
 
 
+class LintBacklog:
+    """Certificates that were issued by template, until each was linted itself."""
+
+    def waiting(self, tx: Transaction, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+        """(certificate_id, profile, DER) of at most `limit` of them with a higher id."""
+        return [(row[0], row[1], bytes(row[2])) for row in tx.all(_BACKLOG, after=after, limit=limit)]
+
+    def set_linted(self, tx: Transaction, certificate_id: int, *, findings: str | None, now: datetime) -> bool:
+        """True for the one worker that records it."""
+        return tx.execute(_SET_LINTED, wanted_id=certificate_id, linted_at=now, lint_findings=findings) == 1
+
+    def state(self, tx: Transaction) -> LintState:
+        """The numbers. Reads every certificate's row: for people, not for requests."""
+        by_mode = {row[0]: (row[1], row[2]) for row in tx.all(_COUNT_BY_MODE)}
+        waiting = tx.one_or_none(_COUNT_WAITING) or (0, None)
+        return LintState(
+            every=by_mode.get(LintMode.EVERY.value, (0, 0))[0],
+            template=by_mode.get(LintMode.TEMPLATE.value, (0, 0))[0],
+            waiting=waiting[0],
+            oldest_waiting=waiting[1],
+            with_findings=sum(found for _, found in by_mode.values()),
+        )
+
+
 class IntentStore:
     """What may be signed. A row is written before the signature and never removed."""
 
     def add(self, tx: Transaction, intent: Intent) -> None:
         """Raises: Conflict, for a request_id or a serial of this authority that was used before."""
-        tx.execute(
-            _ADD_INTENT,
-            request_id=intent.request_id,
-            request_digest=intent.request_digest,
-            authority_id=intent.authority_id,
-            serial=serial_text(intent.serial),
-            profile=intent.profile,
-            tbs=intent.tbs,
-            person_id=intent.person_id,
-            card_number=intent.card_number,
-            actor=intent.actor,
-            created_at=intent.created_at,
-            completed_at=None,
-        )
+        tx.execute(_ADD_INTENT, **_intent_values(intent))
+
+    def add_all(self, tx: Transaction, new: Iterable[Intent]) -> None:
+        """Raises: Conflict, as `add`, for any of them."""
+        tx.execute_many(_ADD_INTENT, [_intent_values(intent) for intent in new])
 
     def find(self, tx: Transaction, request_id: str) -> Intent | None:
         row = tx.one_or_none(_FIND_INTENT, request_id=request_id)
@@ -265,6 +335,14 @@ class KeyUse:
     holder: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What the register knows of a key."""
+
+    is_blocked: bool
+    use: KeyUse | None
+
+
 class KeyRegister:
     """Keys that were certified, and keys that never are. By SHA-256 of the SubjectPublicKeyInfo."""
 
@@ -275,6 +353,23 @@ class KeyRegister:
     def add_use(self, tx: Transaction, key_digest: str, use: KeyUse, now: datetime) -> None:
         """Raises: Conflict, for a key that has a use."""
         tx.execute(_ADD_KEY, key_digest=key_digest, profile=use.profile, holder=use.holder, certified_at=now)
+
+    def state_of(self, tx: Transaction, key_digest: str) -> KeyState:
+        """Both at once: whether the key is blocked, and what it was certified for."""
+        row = tx.one_or_none(_KEY_STATE, key_digest=key_digest)
+        if row is None:
+            raise TypeError("a select of scalars returned no row")
+        return KeyState(row[0] is not None, None if row[1] is None else KeyUse(row[1], row[2]))
+
+    def add_uses(self, tx: Transaction, uses: Mapping[str, KeyUse], now: datetime) -> None:
+        """By key digest. Raises: Conflict, for a key that has a use."""
+        tx.execute_many(
+            _ADD_KEY,
+            [
+                {"key_digest": digest, "profile": use.profile, "holder": use.holder, "certified_at": now}
+                for digest, use in uses.items()
+            ],
+        )
 
     def blocked_because(self, tx: Transaction, key_digest: str) -> str | None:
         """Why the key is never certified, or None where it may be."""
@@ -292,7 +387,7 @@ def _certificate(row: Row | None) -> IssuedCertificate | None:
 
 
 def _issued(row: Row) -> IssuedCertificate:
-    certificate_id, authority_id, serial, der, profile, person_id, card_number = row
+    certificate_id, authority_id, serial, der, profile, person_id, card_number, crl_shard, lint = row
     return IssuedCertificate(
         certificate_id=certificate_id,
         authority_id=authority_id,
@@ -301,11 +396,31 @@ def _issued(row: Row) -> IssuedCertificate:
         profile=profile,
         person_id=person_id,
         card_number=card_number,
+        crl_shard=crl_shard,
+        lint=None if lint is None else LintMode(lint),
     )
 
 
+def _intent_values(intent: Intent) -> dict[str, object]:
+    return {
+        "request_id": intent.request_id,
+        "request_digest": intent.request_digest,
+        "authority_id": intent.authority_id,
+        "serial": serial_text(intent.serial),
+        "profile": intent.profile,
+        "tbs": intent.tbs,
+        "person_id": intent.person_id,
+        "card_number": intent.card_number,
+        "actor": intent.actor,
+        "created_at": intent.created_at,
+        "lint": intent.lint.value,
+        "completed_at": None,
+    }
+
+
 def _intent(row: Row) -> Intent:
-    request_id, request_digest, authority_id, serial, profile, tbs, person_id, card_number, actor, created, done = row
+    request_id, request_digest, authority_id, serial, profile, tbs, person_id, card_number, *rest = row
+    actor, created, lint, done = rest
     return Intent(
         request_id=request_id,
         request_digest=request_digest,
@@ -317,5 +432,6 @@ def _intent(row: Row) -> Intent:
         card_number=card_number,
         actor=actor,
         created_at=created,
+        lint=LintMode(lint),
         completed_at=done,
     )

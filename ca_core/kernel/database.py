@@ -8,10 +8,11 @@ Rows are plain tuples in the order of the statement's columns, converted by the 
 """
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, create_engine, event
@@ -21,12 +22,8 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
-from ca_core.kernel.errors import Conflict, Unavailable
-
-try:
-    import psycopg
-except ImportError:  # the `postgres` extra is not installed: SQLite alone
-    psycopg = None  # type: ignore[assignment]
+from ca_core.kernel.connections import Connections, raise_translated
+from ca_core.kernel.errors import Unavailable
 
 Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,7 +64,7 @@ class Statement:
 
 
 class _Prepared:
-    __slots__ = ("_defaults", "_getters", "_results", "sql")
+    __slots__ = ("_count", "_defaults", "_getters", "_results", "sql")
 
     def __init__(self, core: ClauseElement, dialect: Dialect) -> None:
         compiled = core.compile(dialect=dialect)
@@ -82,6 +79,7 @@ class _Prepared:
             self._getters.append((name, processor))
             if not bind.required:
                 self._defaults[name] = bind.effective_value
+        self._count = len({name for name, _ in self._getters})
         columns = getattr(core, "exported_columns", ())
         self._results: list[tuple[int, Callable[[Any], Any]]] = []
         for index, column in enumerate(columns):
@@ -89,23 +87,13 @@ class _Prepared:
             if processor is not None:
                 self._results.append((index, processor))
 
-    def values(self, params: Mapping[str, object]) -> list[Any]:
+    def values(self, params: Mapping[str, Any]) -> list[Any]:
         """The positional parameters. A missing one is a KeyError, an unknown one a TypeError."""
-        defaults = self._defaults
-        out = []
-        used = 0
-        for name, processor in self._getters:
-            if name in params:
-                value = params[name]
-                used += 1
-            else:
-                value = defaults[name]
-            out.append(value if processor is None else processor(value))
-        if used < len(params):
-            names = {name for name, _ in self._getters}
-            unknown = sorted(set(params) - names)
-            if unknown:
-                raise TypeError(f"no such parameter: {', '.join(unknown)}")
+        given = {**self._defaults, **params} if self._defaults else params
+        out = [given[name] if processor is None else processor(given[name]) for name, processor in self._getters]
+        if len(given) != self._count:
+            unknown = sorted(set(given) - {name for name, _ in self._getters})
+            raise TypeError(f"no such parameter: {', '.join(unknown)}")
         return out
 
     def row(self, raw: Sequence[Any]) -> Row:
@@ -130,45 +118,53 @@ class Transaction:
     def dialect_name(self) -> str:
         return self._dialect.name
 
-    def one_or_none(self, statement: Statement, **params: object) -> Row | None:
+    def one_or_none(self, statement: Statement, **params: Any) -> Row | None:
         """The first row, or None where there is none. The statement is expected to yield at most one."""
         prepared = statement.prepared(self._dialect)
-        with _translated():
+        try:
             cursor = self._connection.execute(prepared.sql, prepared.values(params))
             raw = cursor.fetchone()
             cursor.close()
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
         return None if raw is None else prepared.row(raw)
 
-    def all(self, statement: Statement, **params: object) -> list[Row]:
+    def all(self, statement: Statement, **params: Any) -> list[Row]:
         """Every row. For a bounded number of them; else `stream`."""
         prepared = statement.prepared(self._dialect)
-        with _translated():
+        try:
             cursor = self._connection.execute(prepared.sql, prepared.values(params))
             raws = cursor.fetchall()
             cursor.close()
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
         return [prepared.row(raw) for raw in raws]
 
-    def execute(self, statement: Statement, **params: object) -> int:
+    def execute(self, statement: Statement, **params: Any) -> int:
         """Runs it and returns how many rows it touched."""
         prepared = statement.prepared(self._dialect)
-        with _translated():
+        try:
             cursor = self._connection.execute(prepared.sql, prepared.values(params))
             count = int(cursor.rowcount)
             cursor.close()
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
         return count
 
     def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]]) -> None:
         """The same statement for each of the rows."""
         prepared = statement.prepared(self._dialect)
-        with _translated():
+        try:
             cursor = self._connection.cursor()
             cursor.executemany(prepared.sql, [prepared.values(row) for row in rows])
             cursor.close()
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
 
-    def stream(self, statement: Statement, *, batch: int = 2_000, **params: object) -> Iterator[Row]:
+    def stream(self, statement: Statement, *, batch: int = 2_000, **params: Any) -> Iterator[Row]:
         """Rows in bounded memory, at most `batch` of them at once. Only inside `Database.snapshot`."""
         prepared = statement.prepared(self._dialect)
-        with _translated():
+        try:
             if self._dialect.name == "postgresql":
                 cursor = self._connection.cursor(name="stream")
             else:
@@ -180,6 +176,8 @@ class Transaction:
                         yield prepared.row(raw)
             finally:
                 cursor.close()
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
 
 
 class Database:
@@ -187,12 +185,14 @@ class Database:
 
     read(): statements that need no common snapshot. snapshot(): reads that see one moment. write(): a transaction that
     commits on clean exit and rolls back on any exception; on SQLite it takes the write lock at once (BEGIN IMMEDIATE),
-    so two writers queue instead of failing half way.
+    so two writers queue instead of failing half way. together(): several of them made durable by one commit.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, keep: int = 10, limit: int = 30) -> None:
         self.engine = engine
-        self._dialect = engine.dialect
+        self.dialect = engine.dialect
+        self.connections = Connections(engine, keep=keep, limit=limit)
+        self.here = _Here()
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
         self._begin_snapshot = (
             "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -207,92 +207,196 @@ class Database:
         if url.startswith("sqlite"):
             engine = create_engine(url, pool_size=pool_size, max_overflow=20, connect_args={"timeout": 10})
             event.listen(engine, "connect", _configure_sqlite)
+            limit = pool_size + 20
         else:
             engine = create_engine(url, pool_size=pool_size, max_overflow=10, paramstyle="format", pool_pre_ping=False)
             event.listen(engine, "connect", _configure_postgresql)
+            limit = pool_size + 10
         event.listen(engine, "begin", _begin_explicitly)
-        return cls(engine)
+        return cls(engine, keep=pool_size, limit=limit)
 
     @property
     def dialect_name(self) -> str:
-        return self._dialect.name
+        return self.dialect.name
 
     @property
     def is_embedded(self) -> bool:
         """True on SQLite, where a statement costs less than a thread hop."""
-        return self._dialect.name == "sqlite"
+        return self.dialect.name == "sqlite"
 
     def dispose(self) -> None:
-        """Closes the pooled connections."""
+        """Closes the idle connections; those in use are closed when they are given back."""
+        self.connections.close()
         self.engine.dispose()
 
-    @contextmanager
-    def read(self) -> Iterator[Transaction]:
-        with self._connection() as connection:
-            yield Transaction(connection, self._dialect)
+    def read(self) -> "_Unit":
+        together = self.here.together
+        return _Unit(self, None) if together is None else _Joined(self, together, writes=False)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Transaction]:
-        with self._transaction(self._begin_snapshot) as tx:
-            yield tx
+    def write(self) -> "_Unit":
+        together = self.here.together
+        return _Unit(self, self._begin) if together is None else _Joined(self, together, writes=True)
 
-    @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        with self._transaction(self._begin) as tx:
-            yield tx
+    def snapshot(self) -> "_Unit":
+        """Always on a connection of its own, also inside `together`."""
+        return _Unit(self, self._begin_snapshot)
 
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Transaction]:
-        with self._connection() as connection:
-            with _translated():
-                connection.execute(begin)
+    def together(self) -> "Together":
+        """Units of work of this thread, from here to the end of the block, on one connection and with one commit.
+
+        Each stays whole by itself: one that raises is undone alone. A later one sees what earlier ones wrote. Nothing
+        is durable before the block has ended, so nobody may be told before. Raises: Unavailable where the commit
+        fails; then none of them happened. SQLite alone: elsewhere the database does this between its connections.
+        """
+        if not self.is_embedded:
+            raise TypeError("together() is for SQLite")
+        return Together(self, self._begin)
+
+
+class _Unit:
+    """One use of a connection, with or without a transaction around it."""
+
+    __slots__ = ("_begin", "_connection", "_database")
+
+    def __init__(self, database: Database, begin: str | None) -> None:
+        self._database = database
+        self._begin = begin
+        self._connection: Any = None
+
+    def __enter__(self) -> Transaction:
+        database = self._database
+        self._connection = connection = database.connections.take()
+        if self._begin is not None:
             try:
-                yield Transaction(connection, self._dialect)
-            except BaseException:
-                connection.rollback()
+                connection.execute(self._begin)
+            except BaseException as error:
+                database.connections.lost(connection)
+                if isinstance(error, Exception):
+                    raise_translated(error)
                 raise
-            with _translated():
-                connection.execute("COMMIT")
+        return Transaction(connection, database.dialect)
 
-    @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        with _translated():
-            pooled = self.engine.raw_connection()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection, connections = self._connection, self._database.connections
+        if isinstance(error, Unavailable):
+            connections.lost(connection)
+            return
+        if error is not None and self._begin is not None and not _undone(connection):
+            connections.discard(connection)
+            return
+        if error is None and self._begin is not None:
+            try:
+                connection.execute("COMMIT")
+            except BaseException as failure:
+                connections.discard(connection)  # which rolls back whatever is left
+                if isinstance(failure, Exception):
+                    raise_translated(failure)
+                raise
+        connections.give_back(connection)
+
+
+class Together:
+    """See `Database.together`."""
+
+    __slots__ = ("_begin", "_database", "connection", "is_begun", "is_lost")
+
+    def __init__(self, database: Database, begin: str) -> None:
+        self._database = database
+        self._begin = begin
+        self.connection: Any = None
+        self.is_begun = False
+        self.is_lost = False
+
+    def __enter__(self) -> None:
+        self.connection = self._database.connections.take()
+        self._database.here.together = self
+
+    def begin(self) -> None:
+        """The common transaction, begun by the first unit that writes. Raises: Unavailable."""
+        if self.is_lost:
+            raise Unavailable("the common transaction is lost")
+        if not self.is_begun:
+            self.connection.execute(self._begin)
+            self.is_begun = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.here.together = None
+        connections = self._database.connections
+        if self.is_lost or error is not None:
+            connections.discard(self.connection)
+            if error is None:
+                raise Unavailable("the common transaction was lost")
+            return
+        if self.is_begun:
+            try:
+                self.connection.execute("COMMIT")
+            except BaseException as failure:
+                connections.discard(self.connection)
+                if isinstance(failure, Exception):
+                    raise_translated(failure)
+                raise
+        connections.give_back(self.connection)
+
+
+class _Joined(_Unit):
+    """A unit inside `together`: a savepoint of the common transaction."""
+
+    __slots__ = ("_together", "_writes")
+
+    def __init__(self, database: Database, together: Together, *, writes: bool) -> None:
+        super().__init__(database, None)
+        self._together = together
+        self._writes = writes
+
+    def __enter__(self) -> Transaction:
+        together = self._together
+        if self._writes:
+            try:
+                together.begin()
+                together.connection.execute("SAVEPOINT unit")
+            except sqlite3.Error as error:
+                together.is_lost = True
+                raise_translated(error)
+        return Transaction(together.connection, self._database.dialect)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._writes:
+            return
+        together = self._together
         try:
-            yield pooled.driver_connection
-        except BaseException as error:
-            if _is_connection_loss(error):
-                pooled.invalidate()
-            raise
-        finally:
-            pooled.close()
+            if error is not None:
+                together.connection.execute("ROLLBACK TO unit")
+            together.connection.execute("RELEASE unit")
+        except sqlite3.Error as failure:  # SQLite gave up the whole transaction: disk full, I/O error
+            together.is_lost = True
+            if error is None:
+                raise_translated(failure)
+
+
+class _Here(threading.local):
+    """What this thread is in the middle of."""
+
+    together: Together | None = None
+
+
+def _undone(connection: Any) -> bool:
+    """Whether the transaction is rolled back, so that the connection can be used again."""
+    try:
+        connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001  (whatever the driver says, the connection is not used again)
+        return False
+    return True
 
 
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
     return f"sqlite:///{path.resolve()}"
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Driver exceptions become Conflict or Unavailable; programming errors stay what they are."""
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise Conflict(str(error)) from error
-    except sqlite3.OperationalError as error:
-        raise Unavailable(str(error)) from error
-    except Exception as error:
-        if psycopg is not None:
-            if isinstance(error, psycopg.errors.IntegrityError):
-                raise Conflict(str(error.diag.constraint_name)) from error
-            if isinstance(error, psycopg.OperationalError):
-                raise Unavailable(type(error).__name__) from error
-        raise
-
-
-def _is_connection_loss(error: BaseException) -> bool:
-    return isinstance(error, Unavailable)
 
 
 def _configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -68,6 +68,8 @@ NEEDED_BY: Final = MappingProxyType(
         "card_master_key_file": frozenset({Role.ALL, Role.ADMIN}),
         "login_authorities": frozenset({Role.ALL, Role.IDP, Role.MOBILE}),
         "trusted_root_files": frozenset({Role.ALL, Role.IDP, Role.MOBILE}),
+        "ca_port": frozenset({Role.CA}),
+        "ca_connection": frozenset({Role.VA, Role.ADMIN, Role.WORKER}),
     }
 )
 """Members that some roles cannot start without."""
@@ -165,6 +167,38 @@ class NationalIdSettings(_Section):
         return self
 
 
+class CaConnection(_Section):
+    """How a role reaches the `ca` role, and proves which it is.
+
+    The files are there once `citizenid ca internal-certificate` has made them: they are checked when they are used.
+    trusted_root_file: PEM, above internal certificates.
+    """
+
+    url: str = Field(pattern=rf"^https://{_HOST}(?::[1-9][0-9]{{0,4}})?$")
+    certificate_file: AbsolutePath
+    """This role's certificate, then its issuer's, PEM."""
+    key_file: AbsolutePath
+    trusted_root_file: AbsolutePath
+
+
+class CaClient(_Section):
+    """What a role may ask of `ca`. key_pins: SHA-256 (hexadecimal) of the public keys that it must use; none, any."""
+
+    operations: Annotated[Labels, Field(min_length=1)]
+    key_pins: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = ()
+
+
+class CaPort(_Section):
+    """Where the role `ca` is asked. clients: the allow-list; a role that is not in it is refused."""
+
+    certificate_file: AbsolutePath
+    key_file: AbsolutePath
+    trusted_root_file: AbsolutePath
+    client_authority: Label
+    """Slug of the issuing CA whose internal certificates are roles'."""
+    clients: dict[Literal["va", "admin", "mobile", "worker"], CaClient] = Field(min_length=1)
+
+
 class Settings(BaseSettings):
     """Checked settings; one that exists can be used. Made by `load_settings`."""
 
@@ -189,6 +223,11 @@ class Settings(BaseSettings):
     database_password_file: SecretFile | None = None
     database_pool_size: int = Field(default=10, ge=1, le=1_000)
     keys: Annotated[SoftwareKeys | Pkcs11Keys, Field(discriminator="kind")] | None = None
+    second_place: AbsolutePath | None = None
+    """A folder on another volume or host, made by `citizenid backup found`: what is revoked and issued is durable there
+    before it is acknowledged."""
+    without_second_place: bool = False
+    """Dangerous: a restore then un-revokes what was revoked after the backup."""
     statement_key_label: Label = "statement"
     national_id: NationalIdSettings | None = None
     pairwise_secret_file: SecretFile | None = None
@@ -201,6 +240,8 @@ class Settings(BaseSettings):
     """PEM files of the root certificates that every login's path must end at: what no row of the database can add."""
     card_authority: Label | None = None
     """Slug of the issuing CA for new cards."""
+    ca_port: CaPort | None = None
+    ca_connection: CaConnection | None = None
     pki_base_url: str | None = None
     """Where CRLs, OCSP and CA certificates are served; goes into certificates. Default: the issuer's /pki."""
     bridge_origin: str = "http://127.0.0.1:61161"

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import NoReturn
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
 from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo, Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, KeySerializationEncryption, PrivateFormat
 from cryptography.utils import Buffer
+
+from ca_core.keys.errors import KeyStoreFault
 
 RawSign = Callable[[bytes], bytes]
 """Signs in the HSM: for RSA a DigestInfo (CKM_RSA_PKCS), for EC a digest (CKM_ECDSA, answered as r || s)."""
@@ -20,6 +22,7 @@ _DIGEST_INFO = {
     "sha512": bytes.fromhex("3051300d060960864801650304020305000440"),
 }
 """The DER of DigestInfo up to the digest. Spec: RFC 8017 s9.2, note 1."""
+_HASH_OF_SIZE: dict[int, hashes.HashAlgorithm] = {32: hashes.SHA256(), 48: hashes.SHA384(), 64: hashes.SHA512()}
 
 
 class HsmRsaPrivateKey(rsa.RSAPrivateKey):
@@ -110,6 +113,20 @@ class HsmEcPrivateKey(ec.EllipticCurvePrivateKey):
 
 
 _PKCS1 = padding.PKCS1v15
+
+
+def verify_raw_signature(public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, data: bytes, raw: bytes) -> None:
+    """What a `RawSign` answered is a signature of its key over what it was given. Raises: KeyStoreFault."""
+    try:
+        if isinstance(public_key, rsa.RSAPublicKey):
+            if public_key.recover_data_from_signature(raw, padding.PKCS1v15(), None) != data:
+                raise InvalidSignature
+        else:
+            half = len(raw) // 2
+            signature = encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
+            public_key.verify(signature, data, ec.ECDSA(Prehashed(_HASH_OF_SIZE[len(data)])))
+    except (InvalidSignature, ValueError, KeyError) as error:
+        raise KeyStoreFault("the token signed with another key than the one that was meant") from error
 
 
 def _digest(data: Buffer, algorithm: Prehashed | hashes.HashAlgorithm) -> tuple[str, bytes]:

@@ -1,5 +1,6 @@
 """Keys in an HSM, through PKCS#11."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +10,28 @@ from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, Session, exceptio
 from pkcs11.types import PublicKey as TokenPublicKey
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from ca_core.keys.errors import KeyExists, KeyNotFound, KeyStoreFault
-from ca_core.keys.hsm_keys import HsmEcPrivateKey, HsmRsaPrivateKey
+from ca_core.kernel.errors import ConfigurationError, Unavailable
+from ca_core.keys.errors import KeyAlgorithmRefused, KeyExists, KeyNotFound, KeyStoreFault
+from ca_core.keys.hsm_keys import HsmEcPrivateKey, HsmRsaPrivateKey, verify_raw_signature
 from ca_core.keys.model import (
     CURVES,
     PUBLIC_EXPONENT,
     RSA_SIZES,
     KeyAlgorithm,
+    KeyStoreHealth,
     PrivateKey,
-    PublicKey,
     key_algorithm_of,
     key_identifier,
+    spki_octets,
     verify_label,
 )
 from ca_core.keys.pkcs11_connection import TokenConnection
 
 TokenPrivateKey = Any
 """python-pkcs11 mixes the abilities of a key in at run time, where its types do not show them."""
+
+PublicHalf = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+"""The keys that tokens have."""
 
 _CURVE_NAMES = {KeyAlgorithm.P_256: "secp256r1", KeyAlgorithm.P_384: "secp384r1"}
 _CURVE_OF_PARAMETERS = {encode_named_curve_parameters(name): CURVES[a] for a, name in _CURVE_NAMES.items()}
@@ -63,11 +69,13 @@ class Pkcs11KeyStore:
         self._epoch = self._connection.epoch
 
     def generate(self, label: str, algorithm: KeyAlgorithm) -> PrivateKey:
-        """Makes a key pair in the token. Raises: KeyLabelRefused, KeyExists, Unavailable.
+        """Makes a key pair in the token. Raises: KeyLabelRefused, KeyAlgorithmRefused, KeyExists, Unavailable.
 
         The label is set last, so that a pair that was left half made is found by nobody.
         """
         verify_label(label)
+        if algorithm.is_ml_dsa:
+            raise KeyAlgorithmRefused("PKCS#11 modules do not know ML-DSA yet: those keys are software keys")
         if self._connection.run(lambda session: _private_keys(session, label)):
             raise KeyExists(label)
         self._connection.run_once(lambda session: _generate(session, label, algorithm))
@@ -86,19 +94,33 @@ class Pkcs11KeyStore:
 
         return self._connection.run(operation)
 
-    def _signing_key(self, public_key: PublicKey) -> PrivateKey:
+    def health(self, *, probe: bool = False) -> KeyStoreHealth:
+        """How the token answered so far; with `probe`, after it was asked for a few random octets. Never raises."""
+        if probe:
+            with suppress(Unavailable, ConfigurationError):
+                self._connection.run(lambda session: session.generate_random(64))
+        return self._connection.health()
+
+    def _signing_key(self, public_key: PublicHalf) -> PrivateKey:
         identifier = key_identifier(public_key)
         if isinstance(public_key, rsa.RSAPublicKey):
-            return HsmRsaPrivateKey(public_key, lambda data: self._sign(identifier, data, Mechanism.RSA_PKCS))
-        return HsmEcPrivateKey(public_key, lambda data: self._sign(identifier, data, Mechanism.ECDSA))
+            return HsmRsaPrivateKey(public_key, lambda data: self._sign(identifier, public_key, data))
+        return HsmEcPrivateKey(public_key, lambda data: self._sign(identifier, public_key, data))
 
-    def _sign(self, identifier: bytes, data: bytes, mechanism: Mechanism) -> bytes:
+    def _sign(self, identifier: bytes, public_key: PublicHalf, data: bytes) -> bytes:
+        """By a handle that was found by CKA_ID beside that public key, and whose first signature verified under it."""
+        mechanism = Mechanism.RSA_PKCS if isinstance(public_key, rsa.RSAPublicKey) else Mechanism.ECDSA
+
         def operation(session: Session) -> bytes:
             self._forget_if_restarted()
             handle = self._handles.get(identifier)
-            if handle is None:
-                handle = self._handles[identifier] = _by_identifier(session, identifier)
-            signature: bytes = handle.sign(data, mechanism=mechanism)
+            if handle is not None:
+                signature: bytes = handle.sign(data, mechanism=mechanism)
+                return signature
+            handle = _resolved(session, identifier, public_key)
+            signature = handle.sign(data, mechanism=mechanism)
+            verify_raw_signature(public_key, data, signature)
+            self._handles[identifier] = handle
             return signature
 
         return self._connection.run(operation)
@@ -126,11 +148,15 @@ def _private_keys(session: Session, label: str) -> list[TokenPrivateKey]:
     return _search(session, wanted)
 
 
-def _by_identifier(session: Session, identifier: bytes) -> TokenPrivateKey:
+def _resolved(session: Session, identifier: bytes, public_key: PublicHalf) -> TokenPrivateKey:
+    """The private key with that CKA_ID, if its public half in the token is the one meant. Raises: KeyStoreFault."""
     wanted: _Template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: identifier}
     found = _search(session, wanted)
     if len(found) != 1:
         raise KeyStoreFault(f"{len(found)} private keys have the identifier {identifier.hex()}")
+    halves = _search(session, {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: identifier})
+    if len(halves) != 1 or spki_octets(_public_key(halves[0])) != spki_octets(public_key):
+        raise KeyStoreFault(f"the public key with the identifier {identifier.hex()} is another one")
     return found[0]
 
 
@@ -166,7 +192,7 @@ def _generate(session: Session, label: str, algorithm: KeyAlgorithm) -> None:
         raise KeyExists(label)
 
 
-def _verified_public_key(session: Session, label: str) -> PublicKey:
+def _verified_public_key(session: Session, label: str) -> PublicHalf:
     """The public half of the one key with that label, after its attributes were looked at. Raises as `private_key`."""
     found = _private_keys(session, label)
     if not found:
@@ -186,13 +212,13 @@ def _verified_public_key(session: Session, label: str) -> PublicKey:
     return public_key
 
 
-def _public_key(key: TokenPublicKey) -> PublicKey:
+def _public_key(key: TokenPublicKey) -> PublicHalf:
     """A token's public key in cryptography's form. Raises: KeyStoreFault, KeyAlgorithmRefused."""
     try:
         if key.key_type is KeyType.RSA:
             modulus = int.from_bytes(key[Attribute.MODULUS], "big")
             exponent = int.from_bytes(key[Attribute.PUBLIC_EXPONENT], "big")
-            found: PublicKey = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+            found: PublicHalf = rsa.RSAPublicNumbers(exponent, modulus).public_key()
         else:
             curve = _CURVE_OF_PARAMETERS[key[Attribute.EC_PARAMS]]()
             point = OctetString.load(key[Attribute.EC_POINT]).native

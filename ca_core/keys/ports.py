@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from ca_core.keys.model import KeyAlgorithm, PrivateKey
+from ca_core.keys.model import KeyAlgorithm, KeyStoreHealth, PrivateKey
 
 
 class KeyStore(Protocol):
@@ -20,4 +20,12 @@ class KeyStore(Protocol):
 
         Raises: KeyLabelRefused; KeyNotFound; KeyStoreFault; Unavailable.
         """
+        ...
+
+
+class HealthyKeyStore(KeyStore, Protocol):
+    """A key store that says how it is: both kinds do."""
+
+    def health(self, *, probe: bool = False) -> KeyStoreHealth:
+        """How it is, from what happened so far; with `probe`, after it was asked for something small. Never raises."""
         ...

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ca_core.kernel.errors import ConfigurationError
@@ -14,12 +13,12 @@ from ca_core.kernel.rng import Rng, system_rng
 from ca_core.keys.envelope import seal_private_key
 from ca_core.keys.errors import KeyExists, KeyNotFound, KeyStoreFault
 from ca_core.keys.model import (
-    CURVES,
-    PUBLIC_EXPONENT,
-    RSA_SIZES,
     KeyAlgorithm,
+    KeyStoreHealth,
+    KeyStoreState,
     PrivateKey,
     key_algorithm_of,
+    new_private_key,
     verify_label,
 )
 
@@ -55,7 +54,7 @@ class SoftwareKeyStore:
         path = self._path(label)
         if path.exists():
             raise KeyExists(label)
-        key = _new_key(algorithm)
+        key = new_private_key(algorithm)
         self._publish(path, seal_private_key(key, self._passphrase, self._rng))
         return self.private_key(label)
 
@@ -82,6 +81,12 @@ class SoftwareKeyStore:
             self._loaded[label] = _Loaded(fingerprint, key)
             return key
 
+    def health(self, *, probe: bool = False) -> KeyStoreHealth:
+        """Ready as long as the folder can be read."""
+        readable = os.access(self._folder, os.R_OK | os.X_OK)
+        state = KeyStoreState.READY if readable else KeyStoreState.AWAY
+        return KeyStoreHealth(state=state, for_s=0.0, detail="" if readable else "the folder cannot be read")
+
     def _path(self, label: str) -> Path:
         verify_label(label)
         return self._folder / f"{label}.pem"
@@ -92,7 +97,7 @@ class SoftwareKeyStore:
         except (ValueError, TypeError) as error:  # TypeError: the file is not encrypted
             raise KeyStoreFault(f"{label}: wrong passphrase, or not an encrypted PKCS#8 file") from error
         if not isinstance(key, PrivateKey):
-            raise KeyStoreFault(f"{label}: neither RSA nor EC")
+            raise KeyStoreFault(f"{label}: neither RSA nor EC nor ML-DSA")
         key_algorithm_of(key)
         return key
 
@@ -111,12 +116,6 @@ class SoftwareKeyStore:
         finally:
             temporary.unlink()
         _sync_folder(self._folder)
-
-
-def _new_key(algorithm: KeyAlgorithm) -> PrivateKey:
-    if algorithm in RSA_SIZES:
-        return rsa.generate_private_key(PUBLIC_EXPONENT, RSA_SIZES[algorithm])
-    return ec.generate_private_key(CURVES[algorithm]())
 
 
 def _sync_folder(folder: Path) -> None:

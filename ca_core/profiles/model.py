@@ -13,7 +13,7 @@ from ca_core.profiles.oids import NAMES
 
 _DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _URI = re.compile(r"\{publication\}/[a-z{}/.-]+")
-PLACEHOLDERS = ("{publication}", "{issuer}")
+PLACEHOLDERS = ("{publication}", "{issuer}", "{shard}")
 
 
 def _dotted(value: str) -> str:
@@ -26,7 +26,7 @@ def _dotted(value: str) -> str:
 
 def _uri(value: str) -> str:
     if not _URI.fullmatch(value) or set(re.findall(r"\{[^}]*\}", value)) - set(PLACEHOLDERS):
-        raise ValueError("a URI is {publication}/... and may hold {issuer}")
+        raise ValueError("a URI is {publication}/... and may hold {issuer} and {shard}")
     return value
 
 
@@ -49,10 +49,14 @@ class Issuer(StrEnum):
 
 
 class KeyReuse(StrEnum):
-    """Whether a key that was certified before may be certified again, for the same profile and holder."""
+    """Whether a key that was certified before may be certified again.
+
+    same-holder: for the same profile and holder. authority: as often as another authority certifies it; for CAs alone.
+    """
 
     NEVER = "never"
     SAME_HOLDER = "same-holder"
+    AUTHORITY = "authority"
 
 
 class BeyondIssuer(StrEnum):
@@ -193,9 +197,17 @@ class BasicConstraints(_Part):
 
 
 class CrlDistributionPoints(_Part):
-    """One distribution point with one http URI for each."""
+    """One distribution point with one http URI for each; one with {shard} only where the authority has shards."""
 
     type: Literal["crl-distribution-points"]
+    critical: Literal[False] = False
+    uris: Annotated[tuple[UriTemplate, ...], Field(strict=False, min_length=1)]
+
+
+class FreshestCrl(_Part):
+    """Where the delta CRL is, in the same form."""
+
+    type: Literal["freshest-crl"]
     critical: Literal[False] = False
     uris: Annotated[tuple[UriTemplate, ...], Field(strict=False, min_length=1)]
 
@@ -244,6 +256,7 @@ Extension = Annotated[
     | ExtendedKeyUsage
     | BasicConstraints
     | CrlDistributionPoints
+    | FreshestCrl
     | AuthorityInformationAccess
     | CertificatePolicies
     | SubjectDirectoryAttributes
@@ -282,6 +295,8 @@ class Profile(_Part):
             raise ValueError("every profile has a keyUsage")
         if self.is_ca != self.subject.from_request:
             raise ValueError("a CA's name comes from the ceremony, and no other's")
+        if self.key_reuse is KeyReuse.AUTHORITY and (not self.is_ca or self.issuer is not Issuer.ROOT):
+            raise ValueError("only an authority's key is certified as often as wanted, and only by roots")
         return self
 
     @property

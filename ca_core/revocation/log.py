@@ -1,26 +1,10 @@
 """Reading the log of status changes: what status, CRLs and whatever a revocation ripples to are made from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 
-from ca_core.kernel.database import Transaction
+from ca_core.kernel.database import Row, Transaction
 from ca_core.revocation import store
-from ca_core.revocation.model import StatusChange
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrlScope:
-    """Which entries a complete CRL of one authority has, as of one place in the log.
-
-    through: the last change that counts. previous_at, previous_through: thisUpdate and `through` of the complete CRL
-    before. An entry stays until it was on one CRL issued after its certificate's expiry (RFC 5280 s3.3).
-    """
-
-    authority_id: int
-    through: int
-    previous_at: datetime
-    previous_through: int
+from ca_core.revocation.model import CrlScope, DeltaScope, EntriesSize, StatusChange
 
 
 class StatusLog:
@@ -43,9 +27,32 @@ class StatusLog:
         """What was decided after a number, by anyone, at most `limit`."""
         return store.changes_after(tx, sequence, limit)
 
-    def measure(self, tx: Transaction, scope: CrlScope) -> tuple[int, int]:
-        """How many entries `entries` yields, and their octets in total."""
-        return store.entries_size(
+    def measure(self, tx: Transaction, scope: CrlScope | DeltaScope) -> list[EntriesSize]:
+        """The sizes of what `entries` yields, shard by shard."""
+        if isinstance(scope, DeltaScope):
+            rows = store.changed_sizes(
+                tx, authority_id=scope.authority_id, after=scope.base_through, through=scope.through
+            )
+        else:
+            rows = store.listed_sizes(
+                tx,
+                authority_id=scope.authority_id,
+                through=scope.through,
+                expired_before=scope.previous_at,
+                since_seq=scope.previous_through,
+            )
+        return [EntriesSize(shard=shard, entries=int(count), octets=int(octets)) for shard, count, octets in rows]
+
+    def entries(self, tx: Transaction, scope: CrlScope | DeltaScope) -> Iterator[list[Row]]:
+        """(sequence, entry's DER, shard), some thousands at a time. Suspended certificates are listed: certificateHold.
+
+        The list as of a number is a function of the log, so it is the same whatever happens between two pages.
+        """
+        if isinstance(scope, DeltaScope):
+            return store.changed_entries(
+                tx, authority_id=scope.authority_id, after=scope.base_through, through=scope.through
+            )
+        return store.listed_entries(
             tx,
             authority_id=scope.authority_id,
             through=scope.through,
@@ -53,12 +60,6 @@ class StatusLog:
             since_seq=scope.previous_through,
         )
 
-    def entries(self, tx: Transaction, scope: CrlScope) -> Iterator[bytes]:
-        """The DER of the CRL's entries in runs of some thousands. Suspended certificates are on it: certificateHold."""
-        return store.entries(
-            tx,
-            authority_id=scope.authority_id,
-            through=scope.through,
-            expired_before=scope.previous_at,
-            since_seq=scope.previous_through,
-        )
+    def by_certificate(self, tx: Transaction, authority_id: int, through: int) -> Iterator[StatusChange]:
+        """Every change, a certificate's together and oldest first, in bounded memory. Only inside a snapshot."""
+        return store.by_certificate(tx, authority_id, through)

@@ -57,8 +57,8 @@ _CHANGE_OF_REASON = {
 class StatusChange:
     """A row of the log. `sequence` counts every authority's changes without a gap, in the order of their commits.
 
-    at: when it was decided, which is the revocation date. not_after: the certificate's, copied so that a CRL is made
-    from the log alone.
+    at: when it was decided, which is the revocation date. not_after, crl_shard: the certificate's, copied so that CRLs
+    are made from the log alone.
     """
 
     sequence: int
@@ -71,6 +71,40 @@ class StatusChange:
     invalidity_date: datetime | None
     actor: str
     not_after: datetime
+    crl_shard: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrlScope:
+    """Which entries a complete CRL of one authority has, as of one place in the log.
+
+    through: the last change that counts. previous_at, previous_through: thisUpdate and `through` of the complete CRL
+    before. An entry stays until it was on one CRL issued after its certificate's expiry (RFC 5280 s3.3).
+    """
+
+    authority_id: int
+    through: int
+    previous_at: datetime
+    previous_through: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaScope:
+    """Which entries a delta CRL has: the latest change of whatever changed after its base, a resumption as
+    removeFromCRL. What expires meanwhile stays on it: it was on no complete CRL yet (RFC 5280 s5.2.4)."""
+
+    authority_id: int
+    through: int
+    base_through: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntriesSize:
+    """How many entries of one shard there are (None: of those certificates that have none), and their octets."""
+
+    shard: int | None
+    entries: int
+    octets: int
 
 
 def verify_may_follow(latest: Change | None, wanted: Change) -> None:

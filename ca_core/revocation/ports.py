@@ -16,6 +16,11 @@ class Issued(Protocol):
     @property
     def certificate(self) -> x509.Certificate: ...
 
+    @property
+    def crl_shard(self) -> int | None:
+        """The part of its authority's lists that it was issued into."""
+        ...
+
 
 class Certificates(Protocol):
     """What was issued: `ca_core.issuance.CertificateStore`."""

@@ -7,6 +7,7 @@ from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.service import AuditLog
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
+from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
 from ca_core.revocation import store
 from ca_core.revocation.crl_entry import crl_entry
 from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused
@@ -18,6 +19,7 @@ from ca_core.revocation.model import (
     verify_reason_fits,
 )
 from ca_core.revocation.ports import Certificates
+from ca_core.revocation.second_place import change_record
 
 _AUDIT_NAMES = {
     Change.REVOKE: "certificate.revoked",
@@ -45,7 +47,16 @@ class RevocationService:
     Decisions are made one at a time, under the lock of the log's head: of eight that revoke at once, one does.
     """
 
-    def __init__(self, database: Database, certificates: Certificates, audit: AuditLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        certificates: Certificates,
+        audit: AuditLog,
+        clock: Clock,
+        *,
+        second_place: SecondPlace = WITHOUT_SECOND_PLACE,
+    ) -> None:
+        self._second_place = second_place
         self._database = database
         self._certificates = certificates
         self._audit = audit
@@ -106,7 +117,7 @@ class RevocationService:
 
         1. The reason fits the change. 2. The certificate is one of that authority. 3. The log's lock: from here to the
         commit nobody else decides. 4. The latest change allows this one. 5. The change with its CRL entry. 6. The
-        audit event. After a refusal the caller's transaction must not commit.
+        audit event. 7. The second place. After a refusal the caller's transaction must not commit.
         """
         verify_reason_fits(command.change, command.reason)
         issued = self._certificates.find(tx, command.authority_id, command.serial)
@@ -128,9 +139,11 @@ class RevocationService:
             invalidity_date=invalidity_date,
             actor=command.actor,
             not_after=issued.certificate.not_valid_after_utc,
+            crl_shard=issued.crl_shard,
         )
         store.add(tx, change, crl_entry(change.serial, at, change.reason, invalidity_date))
         self._audit.append(tx, _audit_event(change, command.request_id))
+        self._second_place.append([change_record(change)])
         return change
 
 

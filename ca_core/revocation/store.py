@@ -41,6 +41,7 @@ changes = Table(
     Column("invalidity_date", UtcTime),
     Column("actor", String(128), nullable=False),
     Column("not_after", UtcTime, nullable=False),
+    Column("crl_shard", Integer),
     Column("crl_entry_der", LargeBinary, nullable=False),
     Index("ix_status_changes_certificate_id_seq", "certificate_id", "seq", unique=True),
     Index("ix_status_changes_authority_id_seq", "authority_id", "seq"),
@@ -63,6 +64,7 @@ _CHANGE = (
     changes.c.invalidity_date,
     changes.c.actor,
     changes.c.not_after,
+    changes.c.crl_shard,
 )
 _ADD = Statement(
     insert(changes).values(
@@ -104,11 +106,31 @@ _LISTED = and_(
         ),
     ),
 )
-_ENTRIES_SIZE = Statement(
-    select(func.count(), func.coalesce(func.sum(func.length(changes.c.crl_entry_der)), 0)).where(_LISTED)
+_CHANGED = and_(
+    changes.c.authority_id == bindparam("authority_id"),
+    changes.c.seq > bindparam("after"),
+    changes.c.seq <= bindparam("through"),
+    not_(
+        exists().where(
+            _later.c.certificate_id == changes.c.certificate_id,
+            _later.c.seq > changes.c.seq,
+            _later.c.seq <= bindparam("through"),
+        )
+    ),
 )
-_ENTRIES = Statement(
-    select(changes.c.seq, changes.c.crl_entry_der).where(_LISTED).order_by(changes.c.seq).limit(bindparam("limit_"))
+_SIZES = (changes.c.crl_shard, func.count(), func.sum(func.length(changes.c.crl_entry_der)))
+_LISTED_SIZES = Statement(select(*_SIZES).where(_LISTED).group_by(changes.c.crl_shard))
+_CHANGED_SIZES = Statement(select(*_SIZES).where(_CHANGED).group_by(changes.c.crl_shard))
+_ENTRY = (changes.c.seq, changes.c.crl_entry_der, changes.c.crl_shard)
+_LISTED_ENTRIES = Statement(select(*_ENTRY).where(_LISTED).order_by(changes.c.seq).limit(bindparam("limit_")))
+_CHANGED_ENTRIES = Statement(select(*_ENTRY).where(_CHANGED).order_by(changes.c.seq).limit(bindparam("limit_")))
+_BY_CERTIFICATE = Statement(
+    select(*_CHANGE)
+    .where(
+        changes.c.authority_id == bindparam("authority_id"),
+        changes.c.seq <= bindparam("through"),
+    )
+    .order_by(changes.c.certificate_id, changes.c.seq)
 )
 _PAGE = 5_000
 
@@ -143,6 +165,7 @@ def add(tx: Transaction, change: StatusChange, crl_entry_der: bytes) -> None:
         invalidity_date=change.invalidity_date,
         actor=change.actor,
         not_after=change.not_after,
+        crl_shard=change.crl_shard,
         crl_entry_der=crl_entry_der,
     )
 
@@ -160,45 +183,58 @@ def changes_after(tx: Transaction, after: int, limit: int) -> list[StatusChange]
     return [_change(row) for row in tx.all(_AFTER, after=after, limit_=limit)]
 
 
-def entries_size(
+def listed_sizes(
     tx: Transaction, *, authority_id: int, through: int, expired_before: datetime, since_seq: int
-) -> tuple[int, int]:
-    """How many entries `entries` yields, and their octets in total."""
-    row = tx.one_or_none(
-        _ENTRIES_SIZE,
+) -> list[Row]:
+    """(shard, entries, octets) of what `listed_entries` yields."""
+    return tx.all(
+        _LISTED_SIZES,
         authority_id=authority_id,
         after=0,
         through=through,
         expired_before=expired_before,
         since_seq=since_seq,
     )
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def entries(
+def listed_entries(
     tx: Transaction, *, authority_id: int, through: int, expired_before: datetime, since_seq: int
-) -> Iterator[bytes]:
-    """The entries of the CRL as of `through`, in the log's order, joined a page at a time."""
+) -> Iterator[list[Row]]:
+    """(sequence, DER, shard) of the entries of a complete list as of `through`, in the log's order, in pages."""
     after = 0
-    while True:
-        page = tx.all(
-            _ENTRIES,
-            authority_id=authority_id,
-            after=after,
-            through=through,
-            expired_before=expired_before,
-            since_seq=since_seq,
-            limit_=_PAGE,
-        )
-        if page:
-            yield b"".join(entry for _, entry in page)
-        if len(page) < _PAGE:
-            return
+    while page := tx.all(
+        _LISTED_ENTRIES,
+        authority_id=authority_id,
+        after=after,
+        through=through,
+        expired_before=expired_before,
+        since_seq=since_seq,
+        limit_=_PAGE,
+    ):
+        yield page
         after = page[-1][0]
 
 
+def changed_sizes(tx: Transaction, *, authority_id: int, after: int, through: int) -> list[Row]:
+    """(shard, entries, octets) of what `changed_entries` yields."""
+    return tx.all(_CHANGED_SIZES, authority_id=authority_id, after=after, through=through)
+
+
+def changed_entries(tx: Transaction, *, authority_id: int, after: int, through: int) -> Iterator[list[Row]]:
+    """(sequence, DER, shard) of the latest change of each certificate that changed between two numbers, in pages."""
+    while page := tx.all(_CHANGED_ENTRIES, authority_id=authority_id, after=after, through=through, limit_=_PAGE):
+        yield page
+        after = page[-1][0]
+
+
+def by_certificate(tx: Transaction, authority_id: int, through: int) -> Iterator[StatusChange]:
+    """Every change of an authority's certificates, those of one certificate together and oldest first."""
+    for row in tx.stream(_BY_CERTIFICATE, authority_id=authority_id, through=through):
+        yield _change(row)
+
+
 def _change(row: Row) -> StatusChange:
-    sequence, certificate_id, authority_id, serial, change, reason, at, invalidity_date, actor, not_after = row
+    sequence, certificate_id, authority_id, serial, change, reason, at, invalidity_date, actor, not_after, shard = row
     return StatusChange(
         sequence=sequence,
         certificate_id=certificate_id,
@@ -210,4 +246,5 @@ def _change(row: Row) -> StatusChange:
         invalidity_date=invalidity_date,
         actor=actor,
         not_after=not_after,
+        crl_shard=shard,
     )

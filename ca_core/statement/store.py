@@ -69,7 +69,7 @@ _RECORD = Sql(
         redeemed_at=None,
     )
 )
-_REDEEM = Sql(
+_TAKE = (
     update(statements)
     .where(
         statements.c.digest == bindparam("of_digest"),
@@ -78,8 +78,9 @@ _REDEEM = Sql(
         statements.c.expires_at > bindparam("now"),
     )
     .values(redeemed_at=bindparam("now"))
-    .returning(statements.c.compact)
 )
+_REDEEM = Sql(_TAKE.returning(statements.c.compact))
+_SPEND = Sql(_TAKE)
 _EARLIER = Sql(
     select(statements.c.digest)
     .where(statements.c.interaction_key == bindparam("interaction_key"))
@@ -167,6 +168,10 @@ class StatementStore:
         """
         row = tx.one_or_none(_REDEEM, of_digest=digest, of_interaction=interaction_key, now=now)
         return None if row is None else SignedStatement.from_own_record(row[0])
+
+    def spend(self, tx: Transaction, digest: bytes, interaction_key: str, now: datetime) -> bool:
+        """`redeem` for a caller that knows the digest and needs nothing else: whether it is the one that takes it."""
+        return tx.execute(_SPEND, of_digest=digest, of_interaction=interaction_key, now=now) == 1
 
     def earlier_digests(self, tx: Transaction, interaction_key: str) -> list[bytes]:
         """D of every statement of the interaction, redeemed and expired ones included, newest first, at most 8."""

@@ -37,6 +37,30 @@ class CrlSuperseded(StatusError):
     code = "crl_superseded"
 
 
+class CrlRefused(StatusError):
+    """The linter or the checker of entries found something above INFO; nothing was published, the old one stays."""
+
+    code = "crl_refused"
+
+
+class CrlBaseMissing(StatusError):
+    """A delta needs a published complete CRL, and there is none."""
+
+    code = "crl_base_missing"
+
+
+class CrlOverdue(StatusError):
+    """The newest published list of an authority is past its nextUpdate."""
+
+    code = "crl_overdue"
+
+
+class CrlMalformed(StatusError):
+    """Octets that are not a CertificateList of this house."""
+
+    code = "crl_malformed"
+
+
 class SigningFault(StatusError):
     """A signature that does not verify under the certificate's key; nothing was published."""
 

@@ -1,37 +1,30 @@
-"""The OCSP responder: octets in, octets out; every fault of a request ends in a protocol error."""
+"""The OCSP responder: octets in, octets out; every fault of a request ends in a protocol error.
 
-from dataclasses import dataclass
+An answer comes from this process's memory, else from those signed beforehand, else it is signed now. Whichever it is,
+it says what the status log says: memory is dropped by the log within `poll`, and an answer signed beforehand is taken
+only if the certificate's latest change, read with it, is the one it was made of.
+"""
+
 from datetime import datetime
 
 from ca_core.authorities.model import Authority
 from ca_core.kernel.clock import Clock
-from ca_core.kernel.database import Database, Transaction
+from ca_core.kernel.database import Database
 from ca_core.kernel.errors import Unavailable
 from ca_core.keys.errors import KeyStoreError
 from ca_core.revocation.log import StatusLog
 from ca_core.status.errors import OcspRequestForeign, OcspRequestMalformed, ResponderMissing
-from ca_core.status.model import OcspSettings, whole_second
-from ca_core.status.ocsp_cache import AnswerCache, SignedAnswer
-from ca_core.status.ocsp_request import CertId, OcspRequest, parse_ocsp_request
-from ca_core.status.ocsp_response import ResponseStatus, SingleAnswer, error_response, signed_response
-from ca_core.status.ports import Authorities, Serials
+from ca_core.status.model import OcspSettings, PresignPolicy
+from ca_core.status.ocsp_answers import AnswerSigner, OcspAnswer, SignedAnswer
+from ca_core.status.ocsp_cache import AnswerCache
+from ca_core.status.ocsp_presigned import PresignedAnswers
+from ca_core.status.ocsp_request import OcspRequest, parse_ocsp_request
+from ca_core.status.ocsp_response import ResponseStatus, error_response
+from ca_core.status.ports import Authorities, Certificates
 from ca_core.status.responders import Responders
 from ca_core.status.service import StatusService
 
 _DEFAULTS = OcspSettings()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OcspAnswer:
-    """An OCSPResponse in DER. cache_seconds: how long an HTTP cache may keep it, None for not at all.
-
-    this_update, next_update: None in an error response.
-    """
-
-    der: bytes
-    cache_seconds: int | None = None
-    this_update: datetime | None = None
-    next_update: datetime | None = None
 
 
 _MALFORMED = OcspAnswer(der=error_response(ResponseStatus.MALFORMED_REQUEST))
@@ -46,7 +39,7 @@ class OcspResponder:
         self,
         database: Database,
         authorities: Authorities,
-        serials: Serials,
+        certificates: Certificates,
         status: StatusService,
         log: StatusLog,
         responders: Responders,
@@ -55,16 +48,21 @@ class OcspResponder:
     ) -> None:
         self._database = database
         self._authorities = authorities
-        self._serials = serials
-        self._status = status
         self._responders = responders
         self._clock = clock
         self._settings = settings
         self._cache = AnswerCache(database, log, clock, poll=settings.poll, size=settings.cached_answers)
+        self._signer = AnswerSigner(certificates, status, settings)
+        self.presigned = PresignedAnswers(database, authorities, responders, self._signer, status, log, clock, settings)
 
     @property
     def max_request_bytes(self) -> int:
         return self._settings.max_request_bytes
+
+    def remembered(self, request_der: bytes) -> SignedAnswer | None:
+        """The answer from this process's memory, without waiting for anything; None where `respond` must be called."""
+        now = self._clock()
+        return self._cache.find(request_der, now) if self._cache.is_fresh(now) else None
 
     def respond(self, request_der: bytes) -> OcspAnswer:
         """The answer to untrusted octets; never raises for what they hold.
@@ -85,24 +83,37 @@ class OcspResponder:
         """The answer to a request whose octets could not even be had."""
         return _MALFORMED
 
-    def _answer(self, request_der: bytes) -> OcspAnswer:
+    def _answer(self, request_der: bytes) -> SignedAnswer:
         known_head = self._cache.refresh()
         now = self._clock()
-        if len(request_der) <= self._settings.max_request_bytes:
-            kept = self._cache.find(request_der, now)
-            if kept is not None:
-                return self._to_wire(kept, now, may_cache=True)
+        kept = self._cache.find(request_der, now)
+        if kept is not None:
+            return kept
         request = parse_ocsp_request(
             request_der,
             max_bytes=self._settings.max_request_bytes,
             max_certificates=self._settings.max_certificates,
         )
-        authority = self._authority(request)
-        answer, is_complete = self._sign(authority, request, now)
-        may_cache = is_complete and request.nonce is None
-        if may_cache:
+        answer = self._presigned_or_signed(self._authority(request), request, now)
+        if answer.cache_seconds is not None:
             self._cache.keep(request_der, answer, known_head=known_head)
-        return self._to_wire(answer, now, may_cache=may_cache)
+        return answer
+
+    def _presigned_or_signed(self, authority: Authority, request: OcspRequest, now: datetime) -> SignedAnswer:
+        responder = self._responders.current(authority.id)
+        is_presigned = (
+            self._settings.presign is not PresignPolicy.NONE and request.nonce is None and len(request.cert_ids) == 1
+        )
+        with self._database.read() as tx:
+            if is_presigned:
+                presigned = self.presigned.find(tx, request.cert_ids[0], responder, now)
+                if presigned is not None:
+                    return presigned
+            found = self._signer.find_all(tx, authority, request.cert_ids, now)
+        answer = self._signer.sign(responder, found, now, nonce=request.nonce)
+        if is_presigned:
+            self.presigned.note(request.cert_ids[0], authority, found[0], responder, answer)
+        return answer
 
     def _authority(self, request: OcspRequest) -> Authority:
         """The one authority that every CertID names: a delegated key speaks for the authority that certified it."""
@@ -117,40 +128,3 @@ class OcspResponder:
         if found is None:
             raise OcspRequestMalformed("no certificate")
         return found
-
-    def _sign(self, authority: Authority, request: OcspRequest, now: datetime) -> tuple[SignedAnswer, bool]:
-        """The answer, and whether it speaks of issued certificates only."""
-        responder = self._responders.current(authority.id)
-        certificate_ids: list[int] = []
-        singles: list[SingleAnswer] = []
-        with self._database.read() as tx:
-            for cert_id in request.cert_ids:
-                certificate_id = self._find(tx, authority, cert_id)
-                if certificate_id is None:
-                    singles.append(SingleAnswer(cert_id=cert_id.octets, status=None))
-                    continue
-                certificate_ids.append(certificate_id)
-                status = self._status.status_of(tx, certificate_id)
-                singles.append(SingleAnswer(cert_id=cert_id.octets, status=status))
-        this_update = whole_second(now)
-        next_update = min(this_update + self._settings.validity, responder.not_after)
-        der = signed_response(
-            responder, tuple(singles), this_update=this_update, next_update=next_update, nonce=request.nonce
-        )
-        answer = SignedAnswer(
-            der=der, certificate_ids=frozenset(certificate_ids), this_update=this_update, next_update=next_update
-        )
-        return answer, len(certificate_ids) == len(singles)
-
-    def _find(self, tx: Transaction, authority: Authority, cert_id: CertId) -> int | None:
-        if not cert_id.has_possible_serial:
-            return None
-        return self._serials.find_id(tx, authority.id, cert_id.serial)
-
-    def _to_wire(self, answer: SignedAnswer, now: datetime, *, may_cache: bool) -> OcspAnswer:
-        seconds = None
-        if may_cache:
-            seconds = int(min(self._settings.max_age, answer.next_update - now).total_seconds())
-        return OcspAnswer(
-            der=answer.der, cache_seconds=seconds, this_update=answer.this_update, next_update=answer.next_update
-        )

@@ -2,24 +2,14 @@
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
 from ca_core.revocation.log import StatusLog
+from ca_core.status.ocsp_answers import SignedAnswer
 
 _MANY = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedAnswer:
-    """An answer's octets and how long they hold. certificate_ids: what they speak of."""
-
-    der: bytes
-    certificate_ids: frozenset[int]
-    this_update: datetime
-    next_update: datetime
 
 
 class AnswerCache:
@@ -37,14 +27,17 @@ class AnswerCache:
         self._size = size
         self._lock = threading.Lock()
         self._answers: OrderedDict[bytes, SignedAnswer] = OrderedDict()
-        self._polled_at: datetime | None = None
+        self._polled_at = self._fresh_until = datetime.min.replace(tzinfo=UTC)
         self._head = -1
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether the log was asked for changes a moment ago."""
+        return self._polled_at <= now < self._fresh_until
 
     def refresh(self) -> int:
         """Drops what changed elsewhere; returns the log's place that is now known. Raises: Unavailable."""
         now = self._clock()
-        polled_at = self._polled_at
-        if polled_at is not None and timedelta(0) <= now - polled_at < self._poll:
+        if self.is_fresh(now):
             return self._head
         with self._database.read() as tx:
             head = self._log.head(tx)
@@ -58,7 +51,7 @@ class AnswerCache:
             if head > known:
                 self._drop(changed)
             self._head = max(self._head, head)
-            self._polled_at = now
+            self._polled_at, self._fresh_until = now, now + self._poll
             return self._head
 
     def find(self, key: bytes, now: datetime) -> SignedAnswer | None:
@@ -67,7 +60,7 @@ class AnswerCache:
             found = self._answers.get(key)
             if found is None:
                 return None
-            if not found.this_update <= now < found.this_update + (found.next_update - found.this_update) / 2:
+            if not found.is_young(now):
                 del self._answers[key]
                 return None
             self._answers.move_to_end(key)

@@ -1,6 +1,7 @@
 """OCSP requests, from untrusted octets (RFC 6960 s4.1, RFC 9654)."""
 
 from dataclasses import dataclass
+from hashlib import sha1
 
 from asn1crypto import ocsp as asn1_ocsp
 from cryptography import x509
@@ -129,13 +130,7 @@ def _cert_id_of(found: asn1_ocsp.CertId, within: bytes) -> CertId:
 def _cert_id(name: str, issuer_name_hash: bytes, issuer_key_hash: bytes, serial: int, *, within: bytes) -> CertId:
     """The hash's parameters may be NULL or absent; the answer must have what the request has."""
     for parameters in (_NULL, b""):
-        octets = der.tlv(
-            der.SEQUENCE,
-            der.tlv(der.SEQUENCE, _OIDS[name], parameters),
-            der.tlv(der.OCTET_STRING, issuer_name_hash),
-            der.tlv(der.OCTET_STRING, issuer_key_hash),
-            _signed_integer(serial),
-        )
+        octets = _cert_id_octets(name, parameters, issuer_name_hash, issuer_key_hash, serial)
         if octets in within:
             return CertId(
                 algorithm=_ALGORITHMS[name],
@@ -145,6 +140,25 @@ def _cert_id(name: str, issuer_name_hash: bytes, issuer_key_hash: bytes, serial:
                 octets=octets,
             )
     raise OcspRequestMalformed("a CertID that is not DER")
+
+
+def rfc5019_cert_id(issuer: x509.Certificate, serial: int) -> bytes:
+    """The CertID's DER as nearly every client sends it: by SHA-1 (RFC 5019 s2.1.1), with NULL parameters."""
+    name_hash = sha1(issuer.subject.public_bytes(), usedforsecurity=False).digest()
+    key_hash = x509.SubjectKeyIdentifier.from_public_key(issuer.public_key()).digest
+    return _cert_id_octets("sha1", _NULL, name_hash, key_hash, serial)
+
+
+def _cert_id_octets(
+    name: str, parameters: bytes, issuer_name_hash: bytes, issuer_key_hash: bytes, serial: int
+) -> bytes:
+    return der.tlv(
+        der.SEQUENCE,
+        der.tlv(der.SEQUENCE, _OIDS[name], parameters),
+        der.tlv(der.OCTET_STRING, issuer_name_hash),
+        der.tlv(der.OCTET_STRING, issuer_key_hash),
+        _signed_integer(serial),
+    )
 
 
 def _signed_integer(value: int) -> bytes:

@@ -11,6 +11,9 @@ from ca_core.status.signing import scheme_of, sign
 
 _BASIC = bytes.fromhex("06092b0601050507300101")  # 1.3.6.1.5.5.7.48.1.1
 _NONCE = bytes.fromhex("06092b0601050507300102")  # 1.3.6.1.5.5.7.48.1.2
+_ARCHIVE_CUTOFF = bytes.fromhex("06092b0601050507300106")  # 1.3.6.1.5.5.7.48.1.6
+_CERT_HASH = bytes.fromhex("06052b2408030d")  # 1.3.36.8.3.13
+_SHA256 = bytes.fromhex("300b0609608648016503040201")
 _GOOD = b"\x80\x00"
 _UNKNOWN = b"\x82\x00"
 
@@ -25,10 +28,16 @@ class ResponseStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleAnswer:
-    """cert_id: DER as it was asked. status: None for a serial that was never issued."""
+    """cert_id: DER as it was asked. status: None for a serial that was never issued.
+
+    certificate_sha256: of the certificate's DER, which proves that it is on record here.
+    archive_cutoff: for an expired certificate, since when revocations are kept.
+    """
 
     cert_id: bytes
     status: CertificateStatus | None
+    certificate_sha256: bytes | None = None
+    archive_cutoff: datetime | None = None
 
 
 def error_response(status: ResponseStatus) -> bytes:
@@ -46,7 +55,10 @@ def signed_response(
 ) -> bytes:
     """An OCSPResponse with a BasicOCSPResponse, the responder named by its key and its certificate included."""
     times = der.generalized_time(this_update) + der.explicit(0, der.generalized_time(next_update))
-    singles = (der.tlv(der.SEQUENCE, answer.cert_id, _status(answer.status), times) for answer in answers)
+    singles = (
+        der.tlv(der.SEQUENCE, answer.cert_id, _status(answer.status), times, _single_extensions(answer))
+        for answer in answers
+    )
     extensions = b""
     if nonce is not None:
         wrapped = der.extension(_NONCE, der.tlv(der.OCTET_STRING, nonce))
@@ -67,6 +79,18 @@ def signed_response(
     )
     octets = der.tlv(der.SEQUENCE, _BASIC, der.tlv(der.OCTET_STRING, basic))
     return der.tlv(der.SEQUENCE, der.integer(0, der.ENUMERATED), der.explicit(0, octets))
+
+
+def _single_extensions(answer: SingleAnswer) -> bytes:
+    """CertHash ::= SEQUENCE { hashAlgorithm, certificateHash OCTET STRING } (Common PKI part 4 s3.1.2); never critical,
+    so that whoever does not know it passes over it. ArchiveCutoff: RFC 6960 s4.4.4."""
+    extensions = b""
+    if answer.certificate_sha256 is not None:
+        hashed = der.tlv(der.SEQUENCE, _SHA256, der.tlv(der.OCTET_STRING, answer.certificate_sha256))
+        extensions += der.extension(_CERT_HASH, hashed)
+    if answer.archive_cutoff is not None:
+        extensions += der.extension(_ARCHIVE_CUTOFF, der.generalized_time(answer.archive_cutoff))
+    return der.explicit(1, der.tlv(der.SEQUENCE, extensions)) if extensions else b""
 
 
 def _status(status: CertificateStatus | None) -> bytes:

@@ -29,15 +29,23 @@ class Authorities(Protocol):
         ...
 
 
-class Serials(Protocol):
-    """Which serials were issued: `ca_core.issuance.CertificateStore`."""
+class Certificates(Protocol):
+    """What was issued: `ca_core.issuance.CertificateStore`."""
 
-    def find_id(self, tx: Transaction, authority_id: int, serial: int) -> int | None:
-        """The certificate_id, or None for a serial that the authority never issued."""
+    def find(self, tx: Transaction, authority_id: int, serial: int) -> IssuedCertificate | None:
+        """The certificate of that authority with that serial, or None for a serial that it never issued."""
+        ...
+
+
+class IssuedPages(Protocol):
+    """Everything that was issued, a page at a time: `ca_core.issuance.CertificateStore`."""
+
+    def page_after(self, tx: Transaction, certificate_id: int, limit: int) -> list[IssuedCertificate]:
+        """Those that follow a certificate_id, in its order."""
         ...
 
 
 class Issuer(Protocol):
-    """Issues responders' certificates: `ca_core.issuance.IssuanceService`."""
+    """Issues responders' certificates: `ca_core.issuance.IssuanceService`, or the CA's port."""
 
     def issue(self, request: IssuanceRequest) -> IssuedCertificate: ...

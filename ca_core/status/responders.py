@@ -1,6 +1,8 @@
 """Delegated OCSP keys: made here, certified by the authority, used without it."""
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,10 +10,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_core.authorities.model import Authority
+from ca_core.issuance.errors import IssuanceRefused
 from ca_core.issuance.model import IssuanceRequest
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
+from ca_core.kernel.errors import DomainError
 from ca_core.kernel.rng import Rng
+from ca_core.keys.errors import KeyNotFound
 from ca_core.keys.model import KeyAlgorithm, PrivateKey, key_identifier
 from ca_core.keys.ports import KeyStore
 from ca_core.status import ocsp_store
@@ -61,17 +66,37 @@ class Responders:
             raise ResponderMissing(f"authority {authority_id}")
         return responder
 
-    def ensure(self, issuer: Issuer, rng: Rng, *, algorithm: KeyAlgorithm = KeyAlgorithm.P_256) -> list[str]:
+    def ensure(
+        self,
+        issuer: Issuer,
+        rng: Rng,
+        *,
+        algorithm: KeyAlgorithm = KeyAlgorithm.P_256,
+        is_online: Callable[[Authority], bool] | None = None,
+    ) -> list[str]:
         """Makes a responder for every authority that issues them and whose own has less than half of its life left.
 
-        Returns the slugs of those that got one. What the worker calls every hour; harmless when several do. An
-        authority whose key is offline must not have the profile: its responders are certified where its key is.
+        Returns the slugs of those that got one. What the worker calls every hour; harmless when several do.
+        is_online: whether the authority's key can be used now; where it cannot, nothing is begun. An authority that
+        turns out to be offline leaves one key and one intent, which the next call goes on with, however often that is.
+        One that fails does not keep the others from theirs. Raises: the first of their errors, after all were tried.
         """
-        made = []
+        made, errors = [], []
         for authority in self._authorities.all():
-            if _PROFILE in authority.profiles and self._is_due(authority):
+            if _PROFILE not in authority.profiles or not self._is_due(authority):
+                continue
+            if is_online is not None and not is_online(authority):
+                continue
+            try:
                 self._make(authority, issuer, rng, algorithm)
+            except KeyNotFound:
+                continue
+            except DomainError as error:
+                errors.append(error)
+            else:
                 made.append(authority.slug)
+        if errors:
+            raise errors[0]
         return made
 
     def _is_due(self, authority: Authority) -> bool:
@@ -82,19 +107,26 @@ class Responders:
         return responder is None or now > responder.not_before + (responder.not_after - responder.not_before) / 2
 
     def _make(self, authority: Authority, issuer: Issuer, rng: Rng, algorithm: KeyAlgorithm) -> None:
-        label = f"ocsp-{authority.slug[:40]}-{rng(6).hex()}"
-        key = self._keys.generate(label, algorithm)
-        issued = issuer.issue(
-            IssuanceRequest(
-                request_id=label,
-                profile=_PROFILE,
-                authority=authority.slug,
-                public_key=key.public_key(),
-                actor="system:va",
-                common_name=f"OCSP Responder {authority.slug}",
+        """The order stands before the certificate is asked for: whoever dies in between, or waits for an authority
+        whose key is away, goes on with the same key and the same request."""
+        label, key = self._open_order(authority) or self._new_order(authority, rng, algorithm)
+        try:
+            issued = issuer.issue(
+                IssuanceRequest(
+                    request_id=label,
+                    profile=_PROFILE,
+                    authority=authority.slug,
+                    public_key=key.public_key(),
+                    actor="system:va",
+                    common_name=f"OCSP Responder {authority.slug}",
+                )
             )
-        )
+        except IssuanceRefused:
+            with self._database.write() as tx:
+                ocsp_store.end_order(tx, label)
+            raise
         with self._database.write() as tx:
+            ocsp_store.end_order(tx, label)
             ocsp_store.add_responder(
                 tx,
                 authority.id,
@@ -107,15 +139,40 @@ class Responders:
             self._private_keys[label] = key
             self._loaded.pop(authority.id, None)
 
-    def _read(self, authority_id: int, now: datetime) -> Responder | None:
+    def _open_order(self, authority: Authority) -> tuple[str, PrivateKey] | None:
+        """An earlier one, if its key lies in this key store."""
         with self._database.read() as tx:
-            for certificate_id, label, certificate in list(ocsp_store.newest_responders(tx, authority_id)):
-                valid = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
-                if valid and self._status.status_of(tx, certificate_id).is_good:
-                    return self._responder(authority_id, label, certificate)
+            labels = ocsp_store.open_orders(tx, authority.id)
+        for label in labels:
+            try:
+                return label, self._keys.private_key(label)
+            except KeyNotFound:
+                continue
         return None
 
-    def _responder(self, authority_id: int, label: str, certificate: x509.Certificate) -> Responder:
+    def _new_order(self, authority: Authority, rng: Rng, algorithm: KeyAlgorithm) -> tuple[str, PrivateKey]:
+        label = f"ocsp-{authority.slug[:40]}-{rng(6).hex()}"
+        key = self._keys.generate(label, algorithm)
+        with self._database.write() as tx:
+            ocsp_store.add_order(tx, authority.id, label, self._clock())
+        return label, key
+
+    def _read(self, authority_id: int, now: datetime) -> Responder | None:
+        with self._database.read() as tx:
+            good = [
+                (certificate_id, label, certificate)
+                for certificate_id, label, certificate in ocsp_store.newest_responders(tx, authority_id)
+                if certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
+                and self._status.status_of(tx, certificate_id).is_good
+            ]
+        for certificate_id, label, certificate in good:
+            with suppress(KeyNotFound):  # another node's, whose keys lie elsewhere
+                return self._responder(authority_id, certificate_id, label, certificate)
+        return None
+
+    def _responder(
+        self, authority_id: int, certificate_id: int, label: str, certificate: x509.Certificate
+    ) -> Responder:
         key = self._private_keys.get(label)
         if key is None:
             key = self._keys.private_key(label)
@@ -125,6 +182,7 @@ class Responders:
                 self._private_keys[label] = key
         return Responder(
             authority_id=authority_id,
+            certificate_id=certificate_id,
             certificate_der=certificate.public_bytes(Encoding.DER),
             key_identifier=key_identifier(key.public_key()),
             not_before=certificate.not_valid_before_utc,

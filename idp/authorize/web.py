@@ -2,15 +2,17 @@
 
 import re
 from collections import Counter
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 from ca_core.kernel.rng import Rng, random_token
-from ca_core.kernel.web.body import MAX_FIELDS, read_body
+from ca_core.kernel.web import body
+from ca_core.kernel.web.body import read_body
 from ca_core.kernel.web.cookies import CookieNames
+from ca_core.kernel.web.direct import DirectRoute
 from ca_core.kernel.web.errors import RequestError
 from ca_core.kernel.web.hop import Hop
 from ca_core.kernel.web.pages import Pages
@@ -29,7 +31,7 @@ _BROWSER_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 def routes(
     service: AuthorizeService, *, cookies: CookieNames, pages: Pages, hop: Hop, rng: Rng, incidents: Incidents
-) -> list[Route]:
+) -> list[BaseRoute]:
     async def authorize(request: Request) -> Response:
         browser_token = cookies.read(request, "browser")
         if request.method == "POST":
@@ -60,7 +62,7 @@ def routes(
             error = incidents.as_oauth_error(unexpected, request_id_of(request))
         return _error_page(request, error, pages)
 
-    return [Route(PATH, guarded, methods=["GET", "POST"], name="authorize")]
+    return [DirectRoute(PATH, guarded, methods=["GET", "POST"], name="authorize")]
 
 
 def parse_pairs(octets: bytes) -> list[tuple[str, str]]:
@@ -71,9 +73,7 @@ def parse_pairs(octets: bytes) -> list[tuple[str, str]]:
     if len(octets) > _LIMIT:
         raise UnreadableRequest(detail="too long")
     try:
-        pairs = parse_qsl(
-            octets.decode("ascii"), encoding="utf-8", errors="strict", max_num_fields=MAX_FIELDS, separator="&"
-        )
+        pairs = [(name, value) for name, value in body.parse_pairs(octets, strict=False) if value]
     except ValueError as error:
         raise UnreadableRequest(detail="not a form") from error
     if any("\x00" in value for _, value in pairs):

@@ -13,6 +13,7 @@ from ca_core.kernel.logs import configure_logs
 from ca_core.kernel.settings import Role, Settings, load_settings
 from ca_core.kernel.web.assets import Assets
 from ca_core.kernel.web.cookies import CookieNames
+from ca_core.kernel.web.direct import DirectRoutes
 from ca_core.kernel.web.failures import Failures
 from ca_core.kernel.web.hop import Hop
 from ca_core.kernel.web.messages import Catalogues
@@ -23,9 +24,10 @@ from idp.main import health
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import verify_current
 from idp.main.provider import Provider
-from idp.main.worker import Job, authority_jobs, provider_jobs, run_jobs
+from idp.main.signer import signer_application
+from idp.main.worker import Job, authority_jobs, provider_jobs, responder_jobs, run_jobs, worker_jobs
 
-SERVED = (Role.ALL, Role.IDP, Role.VA)
+SERVED = (Role.ALL, Role.IDP, Role.VA, Role.CA, Role.WORKER)
 """Roles that exist so far; the others come with their features."""
 
 
@@ -42,25 +44,49 @@ def build_app(settings: Settings) -> ASGIApp:
         raise ConfigurationError(f"role: {settings.role} is not built yet; there are {', '.join(SERVED)}")
     ca = CertificationAuthority(settings)
     verify_current(ca.database)
-    return validation_authority_app(ca) if settings.role is Role.VA else provider_app(ca, Provider(ca))
+    if settings.role is Role.VA:
+        return validation_authority_app(ca)
+    if settings.role is Role.CA:
+        return certification_authority_app(ca)
+    if settings.role is Role.WORKER:
+        return worker_app(ca)
+    return provider_app(ca, Provider(ca))
 
 
 def provider_app(ca: CertificationAuthority, provider: Provider) -> ASGIApp:
     """The provider's endpoints and pages; in the role `all` also status and the jobs, which any process may run."""
-    routes, jobs = provider.routes(), []
+    routes, jobs = provider.routes(), provider_jobs(provider)
     if ca.settings.role is Role.ALL:
         routes += _status_routes(ca, provider.hop)
-        jobs = [*authority_jobs(ca), *provider_jobs(provider)]
+        jobs = [*authority_jobs(ca), *jobs]
     checks = {"database": lambda: verify_current(ca.database), "authorities": ca.login_validator}
     return _app(ca, [*routes, *health.routes(checks, provider.hop)], provider.pages, jobs)
 
 
 def validation_authority_app(ca: CertificationAuthority) -> ASGIApp:
-    """OCSP, CRLs and CA certificates."""
-    hop, cookies = Hop(ca.database), CookieNames(ca.settings.issuer)
-    pages = Pages(Catalogues.load([OWN_MESSAGES]), [], assets=Assets([OWN_STATIC]), cookies=cookies)
-    checks = {"database": lambda: verify_current(ca.database)}
-    return _app(ca, [*_status_routes(ca, hop), *health.routes(checks, hop)], pages, [])
+    """OCSP, CRLs and CA certificates. Its responders' certificates come from the role `ca`."""
+    hop = Hop(ca.database)
+    jobs = responder_jobs(ca) if ca.settings.role is Role.VA else []
+    return _app(ca, [*_status_routes(ca, hop), *_health(ca, hop)], _plain_pages(ca), jobs)
+
+
+def certification_authority_app(ca: CertificationAuthority) -> ASGIApp:
+    """The signer's port, and what a killed process left for it."""
+    return signer_application(ca, _lifespan(ca, [Job(name="issuance-recovery", every_s=3_600, run=ca.issuer.recover)]))
+
+
+def worker_app(ca: CertificationAuthority) -> ASGIApp:
+    """Jobs alone; what it serves is its health."""
+    return _app(ca, [*_health(ca, Hop(ca.database))], _plain_pages(ca), worker_jobs(ca))
+
+
+def _health(ca: CertificationAuthority, hop: Hop) -> list[Route]:
+    return health.routes({"database": lambda: verify_current(ca.database)}, hop)
+
+
+def _plain_pages(ca: CertificationAuthority) -> Pages:
+    cookies = CookieNames(ca.settings.issuer)
+    return Pages(Catalogues.load([OWN_MESSAGES]), [], assets=Assets([OWN_STATIC]), cookies=cookies)
 
 
 def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
@@ -69,7 +95,9 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
 
 def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=Failures(pages).handlers(), lifespan=_lifespan(ca, jobs))
-    return RequestId(SecurityHeaders(app, https=ca.settings.issuer.startswith("https:")), rng=ca.rng)
+    return RequestId(
+        SecurityHeaders(DirectRoutes(app, routes), https=ca.settings.issuer.startswith("https:")), rng=ca.rng
+    )
 
 
 def _lifespan(ca: CertificationAuthority, jobs: list[Job]) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
@@ -82,6 +110,6 @@ def _lifespan(ca: CertificationAuthority, jobs: list[Job]) -> Callable[[Starlett
             working.cancel()
             with suppress(asyncio.CancelledError):
                 await working
-            ca.database.dispose()
+            ca.close()
 
     return lifespan

@@ -20,15 +20,21 @@ from ca_core.kernel.clock import Clock, system_clock
 from ca_core.kernel.database import Database
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.rng import Rng, system_rng
-from ca_core.kernel.settings import Pkcs11Keys, Settings, SoftwareKeys, read_passphrase, read_secret
+from ca_core.kernel.settings import Pkcs11Keys, Role, Settings, SoftwareKeys, read_passphrase, read_secret
 from ca_core.keys import KeyStore, SoftwareKeyStore
+from ca_core.keys.errors import KeyNotFound
+from ca_core.keys.model import KeyAlgorithm, PrivateKey
 from ca_core.profiles.loader import load_profiles
 from ca_core.registration.sealing import NationalIdKeys
 from ca_core.registration.service import RegistrationService
 from ca_core.registration.store import PersonStore
 from ca_core.revocation.log import StatusLog
 from ca_core.revocation.service import RevocationService
-from ca_core.status.crl import CrlArchive, CrlService
+from ca_core.signer.client import RemoteIssuance, RemoteLists, SignerClient
+from ca_core.signer.proof import ProvingIssuer
+from ca_core.signer.tls import TlsFiles
+from ca_core.status.crl import CrlService
+from ca_core.status.crl_archive import CrlArchive
 from ca_core.status.ocsp import OcspResponder
 from ca_core.status.responders import Responders
 from ca_core.status.service import StatusService
@@ -46,17 +52,33 @@ def open_key_store(keys: SoftwareKeys | Pkcs11Keys) -> KeyStore:
     return Pkcs11KeyStore(keys.module, keys.token_label, read_passphrase(keys.pin_file).decode("utf-8"))
 
 
+class NoKeys:
+    """The key store of a role that holds none."""
+
+    def generate(self, label: str, algorithm: KeyAlgorithm) -> PrivateKey:
+        """Raises: KeyNotFound."""
+        raise KeyNotFound(f"{label}: this role holds no keys")
+
+    def private_key(self, label: str) -> PrivateKey:
+        """Raises: KeyNotFound."""
+        raise KeyNotFound(f"{label}: this role holds no keys")
+
+
 class CertificationAuthority:
-    """Every service of ca_core, over one database. Opens nothing before it is used."""
+    """Every service of ca_core, over one database. Opens nothing before it is used.
+
+    issuer, lists: who signs for this role. Without `ca_connection` (the roles `all` and `ca`, and commands beside
+    them) that is this process, else the role `ca`. Where that is, `issuance` and `crls` find no authority's key here.
+    """
 
     def __init__(self, settings: Settings, *, clock: Clock = system_clock, rng: Rng = system_rng) -> None:
-        if settings.keys is None or settings.pki_base_url is None:
-            raise ConfigurationError("keys, pki_base_url: are missing")
+        if settings.pki_base_url is None:
+            raise ConfigurationError("pki_base_url: is missing")
         self.settings = settings
         self.clock = clock
         self.rng = rng
         self.database = Database.open(settings.database_dsn(), pool_size=settings.database_pool_size)
-        self.key_store = open_key_store(settings.keys)
+        self.key_store: KeyStore = NoKeys() if settings.keys is None else open_key_store(settings.keys)
         self.audit = AuditLog(clock, rng)
         self.sequencer = AuditSequencer(self.database, clock)
         self.registry = AuthorityRegistry(self.database, clock)
@@ -89,6 +111,22 @@ class CertificationAuthority:
             self.database, self.registry, self.certificates, self.status, self.status_log, self.responders, clock
         )
 
+        self.issuer: IssuanceService | RemoteIssuance = self.issuance
+        self.lists: CrlService | RemoteLists = self.crls
+        self.signer_client = _signer_client(settings)
+        if self.signer_client is not None:
+            self.issuer, self.lists = RemoteIssuance(self.signer_client), RemoteLists(self.signer_client)
+
+    def ensure_responders(self) -> list[str]:
+        """As `Responders.ensure`, with the keys of this role's own key store and whoever signs for it."""
+        return self.responders.ensure(ProvingIssuer(self.issuer, self.key_store), self.rng)
+
+    def close(self) -> None:
+        """Ends its connections."""
+        if self.signer_client is not None:
+            self.signer_client.close()
+        self.database.dispose()
+
     def registration(self) -> RegistrationService:
         """The register of persons. Raises: ConfigurationError, without the keys over national IDs."""
         national_id = self.settings.national_id
@@ -112,7 +150,7 @@ class CertificationAuthority:
             persons=self.registration(),
             certification=CardCertification(
                 database=self.database,
-                issuance=self.issuance,
+                issuance=self.issuer,
                 revocation=self.revocation,
                 certificates=self.certificates,
                 intents=IntentStore(),
@@ -156,6 +194,17 @@ class _AcceptedAuthorities:
         accepted = [authority for authority in self._registry.all() if authority.slug in self._slugs]
         parents = {authority.parent_id for authority in accepted}
         return (*(authority for authority in self._registry.all() if authority.id in parents), *accepted)
+
+
+def _signer_client(settings: Settings) -> SignerClient | None:
+    connection = settings.ca_connection
+    if connection is None or settings.role in (Role.ALL, Role.CA):
+        return None
+    read_secret(connection.key_file, min_octets=1)  # refused where others may read it
+    files = TlsFiles(
+        certificate=connection.certificate_file, key=connection.key_file, trusted=connection.trusted_root_file
+    )
+    return SignerClient(connection.url, files)
 
 
 def _read_roots(path: Path) -> list[x509.Certificate]:

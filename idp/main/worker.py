@@ -30,18 +30,38 @@ class Job:
 
 def authority_jobs(ca: CertificationAuthority) -> list[Job]:
     """What the certification authority needs: open issuances ended, lists and responders fresh, the log chained."""
-    jobs = [
-        Job(name="issuance-recovery", every_s=300, run=ca.issuance.recover),
-        Job(name="ocsp-responders", every_s=3_600, run=lambda: ca.responders.ensure(ca.issuance, ca.rng)),
-        Job(name="crl", every_s=60, run=ca.crls.publish_due),
-        Job(name="audit-chain", every_s=1, run=ca.sequencer.run_once),
-        Job(name="audit-sweep", every_s=3_600, run=ca.sequencer.sweep),
-        Job(name="statements", every_s=60, run=lambda: _forget_statements(ca)),
-    ]
+    jobs = [*signing_jobs(ca), *responder_jobs(ca), *keeping_jobs(ca)]
     if ca.settings.card_authority is not None:
         cards = ca.cards()
         jobs.append(Job(name="card-recovery", every_s=300, run=lambda: cards.recover(_ACTOR)))
     return jobs
+
+
+def signing_jobs(ca: CertificationAuthority) -> list[Job]:
+    """What authorities' keys are needed for; the role `worker` asks the role `ca` for it."""
+    return [
+        Job(name="issuance-recovery", every_s=300, run=ca.issuer.recover),
+        Job(name="crl", every_s=60, run=ca.lists.publish_due),
+    ]
+
+
+def responder_jobs(ca: CertificationAuthority) -> list[Job]:
+    """What is done where OCSP keys are: in the role `va`, or `all`."""
+    return [Job(name="ocsp-responders", every_s=3_600, run=ca.ensure_responders)]
+
+
+def keeping_jobs(ca: CertificationAuthority) -> list[Job]:
+    """What needs no key at all."""
+    return [
+        Job(name="audit-chain", every_s=1, run=ca.sequencer.run_once),
+        Job(name="audit-sweep", every_s=3_600, run=ca.sequencer.sweep),
+        Job(name="statements", every_s=60, run=lambda: _forget_statements(ca)),
+    ]
+
+
+def worker_jobs(ca: CertificationAuthority) -> list[Job]:
+    """Of the role `worker`, which holds no key. Cards are recovered where their master key is."""
+    return [*signing_jobs(ca), *keeping_jobs(ca)]
 
 
 def provider_jobs(provider: Provider) -> list[Job]:

@@ -1,7 +1,9 @@
 """Keys in SoftHSM2: made there, kept there, used by many threads, found again after the token went away."""
 
+import os
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -24,8 +26,9 @@ from ca_core.keys import (
     key_algorithm_of,
     key_identifier,
 )
-from ca_core.keys.model import spki_octets
+from ca_core.keys.model import KeyStoreState, spki_octets
 from ca_core.keys.pkcs11 import Pkcs11KeyStore
+from ca_core.keys.pkcs11_connection import FIRST_PAUSE_S, FREE_FAILURES, LONGEST_PAUSE_S
 from support.fakes import FakeClock, SeededRng
 from support.pki import World, ceremony, citizen_request
 from support.processes import required_program, run
@@ -71,7 +74,7 @@ def sign_and_verify(key: PrivateKey, octets: bytes = b"octets") -> None:
         key.public_key().verify(key.sign(octets, scheme, algorithm), octets, scheme, algorithm)
 
 
-@pytest.mark.parametrize("algorithm", list(KeyAlgorithm))
+@pytest.mark.parametrize("algorithm", [known for known in KeyAlgorithm if not known.is_ml_dsa])
 def test_a_key_is_made_in_the_token_and_signs(
     store: Pkcs11KeyStore, softhsm: SoftHsm, label: str, algorithm: KeyAlgorithm
 ) -> None:
@@ -256,3 +259,109 @@ def test_a_ceremony_and_an_issuance_run_on_the_token(
     authority = world.registry.by_slug(issuing)
     issued.certificate.verify_directly_issued_by(authority.certificate)
     authority.certificate.verify_directly_issued_by(world.registry.by_slug(root).certificate)
+
+
+# Health, back-off, fork
+
+
+def test_health_tells_of_the_token_going_away_and_coming_back(
+    store: Pkcs11KeyStore, softhsm: SoftHsm, label: str
+) -> None:
+    moment = [1_000.0]
+    store._connection._monotonic = lambda: moment[0]
+    store._connection._module.standings.clear()
+    assert store.health().state is KeyStoreState.UNUSED
+    key = store.generate(label, KeyAlgorithm.P_256)
+    moment[0] += 5
+    ready = store.health(probe=True)
+    assert (ready.state, ready.for_s, ready.failures, ready.is_ready) == (KeyStoreState.READY, 5, 0, True)
+    with token_taken_away(softhsm):
+        pkcs11.lib(str(softhsm.module.resolve())).reinitialize()
+        for _ in range(FREE_FAILURES):
+            with pytest.raises(Unavailable):
+                sign_and_verify(key)
+        away = store.health()
+        assert (away.state, away.failures, away.is_ready) == (KeyStoreState.AWAY, FREE_FAILURES, False)
+        assert away.retry_in_s == pytest.approx(FIRST_PAUSE_S)
+        restarts = away.restarts
+        with pytest.raises(Unavailable, match="left alone"):
+            sign_and_verify(key)
+        assert store.health().restarts == restarts  # the token was not asked
+        for _ in range(12):
+            moment[0] += LONGEST_PAUSE_S
+            assert store.health(probe=True).state is KeyStoreState.AWAY
+        assert store.health().retry_in_s == LONGEST_PAUSE_S
+    moment[0] += LONGEST_PAUSE_S
+    sign_and_verify(key)
+    assert (store.health().state, store.health().failures) == (KeyStoreState.READY, 0)
+
+
+def in_a_child(work: Callable[[], None]) -> int:
+    """The exit status of a forked child that does the work: 0 where it raised nothing."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:  # noqa: BLE001 - the child must not run the parent's tests
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_after_a_fork_each_process_signs_with_the_keys_it_means(
+    store: Pkcs11KeyStore, softhsm: SoftHsm, label: str
+) -> None:
+    keys = [store.generate(f"{label}{index}", KeyAlgorithm.P_256) for index in range(3)]
+    for key in keys:
+        sign_and_verify(key)
+
+    def child() -> None:
+        for turn in range(3):
+            for key in reversed(keys):
+                sign_and_verify(key, bytes([turn]))
+        sign_and_verify(store.generate(f"{label}c", KeyAlgorithm.P_256))
+        assert in_a_child(lambda: [sign_and_verify(key) for key in keys] and None) == 0
+
+    assert in_a_child(child) == 0
+    for key in keys:  # the parent's session was not closed, nor its handles moved
+        sign_and_verify(key)
+    sign_and_verify(store.private_key(f"{label}c"))
+
+
+def test_a_fork_while_another_thread_holds_the_token_does_not_hang_the_child(store: Pkcs11KeyStore, label: str) -> None:
+    key = store.generate(label, KeyAlgorithm.P_256)
+    held, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._connection._module.lock:
+            held.set()
+            released.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    try:
+        assert in_a_child(lambda: sign_and_verify(key)) == 0
+    finally:
+        released.set()
+        thread.join()
+    sign_and_verify(key)
+
+
+def test_a_handle_that_became_another_keys_is_found_out(store: Pkcs11KeyStore, softhsm: SoftHsm, label: str) -> None:
+    """CKA_IDs exchanged behind our back: neither key signs in the other's name."""
+    one, two = (store.generate(f"{label}{index}", KeyAlgorithm.P_256) for index in range(2))
+    with token_objects(softhsm, f"{label}0") as first, token_objects(softhsm, f"{label}1") as second:
+        for found in first:
+            if found[Attribute.CLASS] is ObjectClass.PRIVATE_KEY:
+                found[Attribute.ID] = b"somewhere else"
+        for found in second:
+            if found[Attribute.CLASS] is ObjectClass.PRIVATE_KEY:
+                found[Attribute.ID] = key_identifier(one.public_key())
+    with pytest.raises(KeyStoreFault, match="another key"):
+        sign_and_verify(one)
+    with pytest.raises(KeyStoreFault):
+        sign_and_verify(two)

@@ -28,11 +28,11 @@ from support.small_pki import SmallPki, new_key
 
 VENV = Path(sys.executable).parent
 ACTOR = "operator:7"
-CHUNKS = Statement(select(store.crl_chunks.c.crl_id).distinct())
+CHUNKS = Statement(select(crl_store.crl_chunks.c.crl_id).distinct())
 STATES = Statement(
-    select(store.crls.c.number, store.crls.c.state)
-    .where(store.crls.c.authority_id == bindparam("authority_id"))
-    .order_by(store.crls.c.number)
+    select(crl_store.crls.c.number, crl_store.crls.c.state)
+    .where(crl_store.crls.c.authority_id == bindparam("authority_id"))
+    .order_by(crl_store.crls.c.number)
 )
 
 
@@ -256,7 +256,7 @@ def test_nothing_is_signed_for_an_authority_that_expired(world: World) -> None:
 
 
 def test_a_large_crl_lies_in_chunks_and_old_octets_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ca_core.status.crl.CHUNK_BYTES", 500)
+    monkeypatch.setattr("ca_core.status.crl_body.CHUNK_BYTES", 500)
     monkeypatch.setattr("ca_core.revocation.store._PAGE", 7)
     revoked = [world.pki.issue(world.pki.g3) for _ in range(50)]
     for issued in revoked:
@@ -285,7 +285,7 @@ def test_a_crl_that_dies_half_way_leaves_an_unused_number(world: World, monkeypa
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("ca_core.status.crl.sign_digest", die)
+        patch.setattr("ca_core.status.crl_body.sign_digest", die)
         with pytest.raises(MemoryError):
             world.crls.publish("citizen-g3")
     assert number_of(world.latest()) == first
@@ -305,12 +305,12 @@ def test_a_slow_worker_never_publishes_an_older_list_over_a_newer(
     overtaken = []
 
     def slow(key: PrivateKey, digest: bytes) -> bytes:
-        monkeypatch.setattr("ca_core.status.crl.sign_digest", sign_digest)
+        monkeypatch.setattr("ca_core.status.crl_body.sign_digest", sign_digest)
         world.revocations.revoke(issued.authority_id, issued.serial, RevocationReason.SUPERSEDED, ACTOR)
         overtaken.append(number_of(world.published()))
         return sign_digest(key, digest)
 
-    monkeypatch.setattr("ca_core.status.crl.sign_digest", slow)
+    monkeypatch.setattr("ca_core.status.crl_body.sign_digest", slow)
     with pytest.raises(CrlSuperseded):
         world.crls.publish("citizen-g3")
     assert number_of(world.latest()) == overtaken[0]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from ca_core.kernel.database import Database
 from ca_core.kernel.errors import Unavailable
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import OcspAnswer, OcspResponder, Responders, StatusService
-from support.fakes import FakeClock, SeededRng
+from support.fakes import START, FakeClock, SeededRng
 from support.processes import required_program, run
 from support.small_pki import CITIZEN_CA_NAME, RequestIssuer, SmallPki
 
@@ -231,16 +232,16 @@ def test_an_answer_overtaken_by_a_change_is_not_kept(world: World, monkeypatch: 
     octets = request(issued, g3)
     world.ocsp.respond(octets[:-1])  # polls the log
     world.clock.advance(1)
-    status_of = StatusService.status_of
+    status_and_change = StatusService.status_and_change
 
     def overtaken(self: StatusService, tx: object, certificate_id: int) -> object:
-        status = status_of(self, tx, certificate_id)  # type: ignore[arg-type]  # passed through
+        status = status_and_change(self, tx, certificate_id)  # type: ignore[arg-type]  # passed through
         if certificate_id == issued.certificate_id:
-            monkeypatch.setattr(StatusService, "status_of", status_of)
+            monkeypatch.setattr(StatusService, "status_and_change", status_and_change)
             world.revocations.revoke(g3.id, issued.serial, RevocationReason.SUPERSEDED, ACTOR)
         return status
 
-    monkeypatch.setattr(StatusService, "status_of", overtaken)
+    monkeypatch.setattr(StatusService, "status_and_change", overtaken)
     early = ocsp.load_der_ocsp_response(world.ocsp.respond(octets).der)
     assert early.certificate_status is OCSPCertStatus.GOOD  # read before the change was acknowledged
     world.clock.advance(0.999)
@@ -272,7 +273,8 @@ def test_http_caching_never_outlives_next_update(world: World) -> None:
 
 
 def test_the_cache_is_bounded(world: World) -> None:
-    from ca_core.status.ocsp_cache import AnswerCache, SignedAnswer
+    from ca_core.status.ocsp_answers import SignedAnswer
+    from ca_core.status.ocsp_cache import AnswerCache
 
     cache = AnswerCache(world.database, StatusLog(), world.clock, poll=timedelta(seconds=1), size=3)
     head = cache.refresh()
@@ -351,3 +353,57 @@ def test_openssl_and_pkilint_accept_the_answers(world: World, tmp_path: Path, st
     assert f"{leaf}: {state}" in by_certificate.stdout
     linted = run([VENV / "lint_ocsp_response", "lint", "-s", "NOTICE", "-f", "TEXT", received], check=False)
     assert (linted.returncode, linted.stdout.strip()) == (0, ""), linted.stdout + linted.stderr
+
+
+def test_cert_hash_proves_issuance_and_an_archive_cutoff_stands_for_the_expired(world: World) -> None:
+    g3 = world.pki.g3
+    issued, unknown = world.pki.issue(g3), world.pki.issue(g3, record=False)
+    octets = request(issued, g3)
+    single = _single(world.ocsp.respond(octets).der)
+    digest = sha256(issued.certificate.public_bytes(Encoding.DER)).digest()
+    assert single["1.3.36.8.3.13"].endswith(b"\x04\x20" + digest)
+    assert "1.3.6.1.5.5.7.48.1.6" not in single
+    assert _single(world.ocsp.respond(request(unknown, g3)).der) == {}
+    expired = world.pki.issue(g3, not_after=world.clock.now - timedelta(days=1), not_before=START - timedelta(days=9))
+    archived = ocsp.load_der_ocsp_response(world.ocsp.respond(request(expired, g3)).der)
+    cutoff = next(x for x in archived.single_extensions if x.oid.dotted_string == "1.3.6.1.5.5.7.48.1.6").value
+    assert isinstance(cutoff, x509.UnrecognizedExtension)
+    assert cutoff.value[2:] == g3.certificate.not_valid_before_utc.strftime("%Y%m%d%H%M%SZ").encode()
+
+
+def _single(answer: bytes) -> dict[str, bytes]:
+    found = {}
+    for extension in ocsp.load_der_ocsp_response(answer).single_extensions:
+        assert not extension.critical
+        assert isinstance(extension.value, x509.UnrecognizedExtension)
+        found[extension.oid.dotted_string] = extension.value.value
+    return found
+
+
+@pytest.mark.parametrize("expected", ["good", "revoked"])
+def test_ocsptool_and_openssl_with_several_serials_agree(world: World, tmp_path: Path, expected: str) -> None:
+    g3 = world.pki.g3
+    issued, other = world.pki.issue(g3), world.pki.issue(g3)
+    if expected == "revoked":
+        world.revocations.revoke(g3.id, issued.serial, RevocationReason.KEY_COMPROMISE, ACTOR)
+    ca, leaf, second, received = (tmp_path / name for name in ("ca.pem", "leaf.pem", "second.pem", "response.der"))
+    root = tmp_path / "root.pem"
+    ca.write_bytes(g3.certificate.public_bytes(Encoding.PEM))
+    root.write_bytes(world.pki.root.certificate.public_bytes(Encoding.PEM) + ca.read_bytes())
+    leaf.write_bytes(issued.certificate.public_bytes(Encoding.PEM))
+    second.write_bytes(other.certificate.public_bytes(Encoding.PEM))
+    received.write_bytes(world.ocsp.respond(request(issued, g3)).der)
+    tool = run([required_program("ocsptool"), "--response-info", "--inder", "--infile", received])
+    assert f"Certificate Status: {expected}" in tool.stdout + tool.stderr
+    at = str(int(world.clock.now.timestamp()))
+    both = tmp_path / "both.der"
+    asked = [required_program("openssl"), "ocsp", "-issuer", ca, "-cert", leaf, "-cert", second]
+    run([*asked, "-nonce", "-reqout", both])
+    received.write_bytes(world.ocsp.respond(both.read_bytes()).der)
+    trust = ["-respin", received, "-CAfile", root, "-attime", at, "-validity_period", "999999999"]
+    said = run([required_program("openssl"), "ocsp", "-reqin", both, *trust])
+    assert "Response verify OK" in said.stdout + said.stderr
+    assert "WARNING" not in said.stdout + said.stderr
+    answered = ocsp.load_der_ocsp_response(received.read_bytes())
+    statuses = [single.certificate_status.name.lower() for single in answered.responses]
+    assert statuses == [expected, "good"]

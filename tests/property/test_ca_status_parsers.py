@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ca_core.revocation import der
 from ca_core.status.errors import OcspRequestForeign, OcspRequestMalformed
 from ca_core.status.ocsp_request import parse_ocsp_request
-from ca_core.status.web import parse_ocsp_path
+from ca_core.status.ocsp_web import parse_ocsp_path
 
 
 def parse(octets: bytes) -> None:

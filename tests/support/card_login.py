@@ -80,6 +80,7 @@ class FakeLoginCertificate:
     public_key: object
     status_source: str = "database"
     status_age_s: int = 0
+    not_after: datetime = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

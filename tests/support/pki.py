@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ca_core.audit import AuditLog
 from ca_core.authorities import AuthorityRegistry, CeremonyRecord
@@ -18,7 +17,7 @@ from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
 from ca_core.kernel.rng import Rng
 from ca_core.keys import KeyAlgorithm, KeyExists, KeyNotFound, KeyStore, PrivateKey, PublicKey
-from ca_core.keys.model import CURVES, RSA_SIZES, verify_label
+from ca_core.keys.model import MlDsaPrivateKey, new_private_key, verify_label
 from ca_core.profiles import load_profiles
 
 PUBLICATION_URL = "http://pki.example.tw/pki"
@@ -58,14 +57,16 @@ class MemoryKeyStore:
 
 def new_key(algorithm: KeyAlgorithm = KeyAlgorithm.P_256) -> PrivateKey:
     """A key outside any store."""
-    if algorithm in RSA_SIZES:
-        return rsa.generate_private_key(65537, RSA_SIZES[algorithm])
-    return ec.generate_private_key(CURVES[algorithm]())
+    return new_private_key(algorithm)
 
 
 def certification_request(key: PrivateKey) -> x509.CertificateSigningRequest:
     """A PKCS#10 request: proof of possession, with an empty name."""
-    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(key, None if isinstance(key, MlDsaPrivateKey) else hashes.SHA256())
+    )
 
 
 @dataclass

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+
+from ca_core.issuance import IssuanceRequest
+from ca_core.issuance.model import LintMode
 from ca_core.kernel.database import Database
 from ca_core.kernel.rng import system_rng
 from ca_core.keys import SoftwareKeyStore
@@ -32,6 +36,16 @@ def dying_at(count: int) -> Callable[[object], None]:
     return checkpoint
 
 
+def batch_requests() -> list[IssuanceRequest]:
+    """Three, the same in every process: whoever repeats them repeats these."""
+    return [
+        citizen_request(
+            f"batch-{index}", key=derive_private_key(1_000 + index, SECP256R1()), card_number=f"{index:016d}"
+        )
+        for index in range(3)
+    ]
+
+
 def main(url: str, folder: str, action: str, count: str, start: str) -> None:
     now = datetime.fromisoformat(start)
     database = Database.open(url)
@@ -40,6 +54,8 @@ def main(url: str, folder: str, action: str, count: str, start: str) -> None:
     world = World(database, lambda: now, system_rng, key_store=keys, checkpoint=checkpoint)
     if action == "ceremony":
         world.hold(ceremony())
+    elif action == "batch":
+        world.issuance.issue_many(batch_requests(), lint=LintMode.TEMPLATE, batch_size=2)
     else:
         world.issuance.issue(citizen_request(REQUEST_ID))
     database.dispose()

@@ -1,7 +1,8 @@
 """From the async edge to the sync core."""
 
+import asyncio
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -9,6 +10,8 @@ from ca_core.kernel.database import Database
 
 P = ParamSpec("P")
 R = TypeVar("R")
+MAX_TOGETHER = 64
+"""How many calls share one commit at most: bounds how long one call can hold up the others."""
 
 
 class Hop:
@@ -16,12 +19,63 @@ class Hop:
 
     A hop costs about as much as the work it carries where a statement takes microseconds; on PostgreSQL a statement
     waits for the network, and must not hold the loop meanwhile.
+
+    On SQLite the calls that are ready in the same turn of the loop share one commit (docs/adr/0005): each is a unit of
+    its own inside, and none is answered before what it wrote is on disk.
     """
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._inline = database.is_embedded
+        self._waiting: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
 
     async def __call__(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        if self._inline:
-            return call(*args, **kwargs)
-        return await run_in_threadpool(call, *args, **kwargs)
+        if not self._inline:
+            return await run_in_threadpool(call, *args, **kwargs)
+        loop = asyncio.get_running_loop()
+        mine = _Call(loop.create_future(), lambda: call(*args, **kwargs))
+        waiting = self._waiting.get(loop)
+        if waiting is None or len(waiting) >= MAX_TOGETHER:
+            waiting = self._waiting[loop] = []
+            loop.call_soon(self._run, loop, waiting)
+        waiting.append(mine)
+        result: R = await mine.done
+        if mine.error is not None:
+            raise mine.error
+        return result
+
+    def _run(self, loop: asyncio.AbstractEventLoop, calls: "list[_Call]") -> None:
+        """Runs what waits, in the order in which it came."""
+        if self._waiting.get(loop) is calls:
+            del self._waiting[loop]
+        if len(calls) == 1:
+            calls[0].run()
+        else:
+            try:
+                with self._database.together():
+                    for call in calls:
+                        call.run()
+            except Exception as error:  # noqa: BLE001  (nothing was committed: every caller hears so)
+                for call in calls:
+                    call.error = error
+        for call in calls:
+            if not call.done.done():  # cancelled: nobody waits for it any more
+                call.done.set_result(call.result)
+
+
+class _Call:
+    """A call, and what came of it."""
+
+    __slots__ = ("_call", "done", "error", "result")
+
+    def __init__(self, done: asyncio.Future[Any], call: Callable[[], Any]) -> None:
+        self._call = call
+        self.done = done
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self._call()
+        except Exception as error:  # noqa: BLE001  (raised again where the call was made)
+            self.error = error

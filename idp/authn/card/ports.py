@@ -1,5 +1,6 @@
 """What a card login needs from other features, in the caller's transaction."""
 
+from datetime import datetime
 from typing import Protocol
 
 from ca_core.kernel.database import Transaction
@@ -21,6 +22,8 @@ class LoginCertificate(Protocol):
     def status_source(self) -> str: ...
     @property
     def status_age_s(self) -> int: ...
+    @property
+    def not_after(self) -> datetime: ...
 
 
 class LoginCertificates(Protocol):

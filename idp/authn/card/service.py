@@ -162,8 +162,8 @@ class CardLoginService:
     def _redeem(self, tx: Transaction, interaction: Interaction, digests: Sequence[bytes]) -> bytes | None:
         if not digests:
             return None
-        signed = self._statements.redeem(tx, digests[0], interaction.key, self._clock())
-        return None if signed is None else signed.digest
+        is_ours = self._statements.spend(tx, digests[0], interaction.key, self._clock())
+        return digests[0] if is_ours else None
 
     def _refuse_challenge(self, tx: Transaction, digests: Sequence[bytes]) -> bytes:
         if not digests:
@@ -212,6 +212,7 @@ class CardLoginService:
             statement_digest=digest,
             status_source=certificate.status_source,
             status_age_s=certificate.status_age_s,
+            not_after=certificate.not_after,
         )
         session, session_token = self._sessions.start(tx, authentication, replaces=replaces)
         self._statements.record_evidence(

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ca_core.audit.errors import EventRefused
-from ca_core.audit.model import GENESIS, AuditEvent, Outcome, canonical_detail, leaf_hash, link_hash
+from ca_core.audit.model import AuditEvent, Outcome, canonical_detail, leaf_hash
 
 AT = datetime(2026, 3, 2, 1, 2, 3, 4, tzinfo=UTC)
 FIELDS = {
@@ -77,15 +77,3 @@ def test_moving_text_from_one_member_to_the_next_moves_the_leaf() -> None:
     one = leaf_hash(at=AT, salt=b"", **{**FIELDS, "subject": "ab", "request_id": "c"})
     two = leaf_hash(at=AT, salt=b"", **{**FIELDS, "subject": "a", "request_id": "bc"})
     assert one != two
-
-
-def test_a_link_binds_place_row_and_leaf() -> None:
-    base = link_hash(GENESIS, 1, 1, b"\x01" * 32)
-    others = {
-        link_hash(b"\x01" * 32, 1, 1, b"\x01" * 32),
-        link_hash(GENESIS, 2, 1, b"\x01" * 32),
-        link_hash(GENESIS, 1, 2, b"\x01" * 32),
-        link_hash(GENESIS, 1, 1, b"\x02" * 32),
-    }
-    assert base not in others
-    assert len(others) == 4

@@ -119,6 +119,7 @@ def test_extensions_stand_in_the_profiles_order(world: World) -> None:
         ("2.5.29.15", True),
         ("2.5.29.37", False),
         ("2.5.29.31", False),
+        ("2.5.29.46", False),
         ("1.3.6.1.5.5.7.1.1", False),
         ("2.5.29.32", False),
         ("2.5.29.9", False),
@@ -296,14 +297,12 @@ def test_a_malformed_request_id(database: Database, world: World, request_id: st
 
 
 @pytest.mark.parametrize(
-    "asked",
-    [citizen_request(actor="operator:A123456789"), citizen_request("x:A123456789")],
-    ids=["actor", "request_id"],
+    "request_", [citizen_request(actor="operator:A123456789"), citizen_request("x:A123456789")], ids=["actor", "id"]
 )
 def test_a_national_id_where_the_audit_log_would_refuse_it(
-    database: Database, world: World, asked: IssuanceRequest
+    database: Database, world: World, request_: IssuanceRequest
 ) -> None:
-    refuses(database, world, asked, RequestMalformed)
+    refuses(database, world, request_, RequestMalformed)
 
 
 def test_an_unknown_profile_or_authority(database: Database, world: World) -> None:
@@ -515,8 +514,8 @@ def test_a_serial_of_an_open_intent_counts_as_used(database: Database, clock: Fa
     dying = World(database, clock, lambda size: next(octets), key_store=world.key_store, checkpoint=die)
     with pytest.raises(Died):
         dying.issuance.issue(citizen_request("r1"))
-    dying.issuance._checkpoint = lambda step: None
-    dying.issuance._audit = world.audit
+    dying.issuance._records._checkpoint = lambda step: None
+    dying.issuance._records._audit = world.audit
     assert dying.issuance.issue(citizen_request("r2")).serial == int.from_bytes(b"\x44" * 16, "big")
 
 
@@ -529,13 +528,13 @@ class FailingAudit(AuditLog):
 
 
 def test_without_its_audit_event_nothing_is_recorded(database: Database, world: World, clock: FakeClock) -> None:
-    world.issuance._audit = FailingAudit(clock, SeededRng())
+    world.issuance._records._audit = FailingAudit(clock, SeededRng())
     before = counts(database)
     request = citizen_request()
     with pytest.raises(IssuanceFault):
         world.issuance.issue(request)
     assert counts(database) == [before[0] + 1, before[1], before[2] + 1, before[3]]
-    world.issuance._audit = world.audit
+    world.issuance._records._audit = world.audit
     report = world.issuance.recover()
     assert [issued.certificate for issued in report.recovered] == [world.issuance.issue(request).certificate]
     assert counts(database) == [count + 1 for count in before]
@@ -571,10 +570,10 @@ def test_an_intent_whose_key_is_gone_is_reported_and_stays(database: Database, w
     with pytest.raises(KeyNotFound):
         world.issuance.issue(request)
     other = citizen_request("r2", authority="citizen-g2")
-    world.issuance._audit = FailingAudit(world.clock, SeededRng())
+    world.issuance._records._audit = FailingAudit(world.clock, SeededRng())
     with pytest.raises(IssuanceFault):
         world.issuance.issue(other)
-    world.issuance._audit = world.audit
+    world.issuance._records._audit = world.audit
     report = world.issuance.recover()
     assert [stuck.request_id for stuck in report.stuck] == ["r1"]
     assert report.stuck[0].reason.startswith("key_not_found")
@@ -587,7 +586,7 @@ def test_an_intent_whose_key_is_gone_is_reported_and_stays(database: Database, w
 def test_recovery_goes_through_any_number_of_open_intents(
     database: Database, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ca_core.issuance.service._PAGE", 2)
+    monkeypatch.setattr("ca_core.issuance.records._PAGE", 2)
     assert isinstance(world.key_store, MemoryKeyStore)
     key = world.key_store.keys.pop("citizen-g1")
     for number in range(5):

@@ -165,6 +165,14 @@ def test_unknown_names_are_refused_wherever_they_stand(
         ({"statement_key_label": "../key"}, "statement_key_label"),
         ({"csrf_secret_file": Path("relative")}, "csrf_secret_file"),
         ({"keys": {"kind": "memory"}}, "keys"),
+        ({"ca_connection": {"url": "http://ca.example:1"}}, "ca_connection.url"),
+        ({"ca_port": {"clients": {}}}, "ca_port.clients"),
+        ({"ca_port": {"clients": {"idp": {"operations": ["issue"]}}}}, "ca_port.clients.idp.[key]"),
+        ({"ca_port": {"clients": {"va": {"operations": []}}}}, "ca_port.clients.va.operations"),
+        (
+            {"ca_port": {"clients": {"va": {"operations": "issue", "key_pins": ["ab"]}}}},
+            "ca_port.clients.va.key_pins.0",
+        ),
     ],
 )
 def test_refused(members: dict[str, Any], changed: dict[str, Any], fault: str) -> None:

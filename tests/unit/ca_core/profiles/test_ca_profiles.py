@@ -27,6 +27,13 @@ NAMES_OF_PROFILES = {
     "citizen-legacy-encryption",
     "ocsp-responder",
     "internal-tls",
+    "cross-ca",
+    "derived-hardware-statement",
+    "derived-software-statement",
+    "phone-signature",
+    "passkey",
+    "time-stamping",
+    "operator",
 }
 MINIMAL = """
 name = "minimal"
@@ -94,7 +101,7 @@ def test_citizens_prove_possession_and_never_share_a_key() -> None:
 
 
 def test_only_authorities_have_basic_constraints() -> None:
-    assert {name for name, profile in PROFILES.items() if profile.is_ca} == {"root-ca", "issuing-ca"}
+    assert {name for name, profile in PROFILES.items() if profile.is_ca} == {"root-ca", "issuing-ca", "cross-ca"}
 
 
 def test_only_the_internal_servers_certificate_waives_a_finding() -> None:

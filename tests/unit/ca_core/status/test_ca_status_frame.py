@@ -94,6 +94,7 @@ def test_an_ocsp_answer_under_each_key(key: PrivateKey) -> None:
     parsed = parse_ocsp_request(request.build().public_bytes(Encoding.DER), max_bytes=8_192, max_certificates=1)
     responder = Responder(
         authority_id=pki.g3.id,
+        certificate_id=issued.certificate_id,
         certificate_der=issued.certificate.public_bytes(Encoding.DER),
         key_identifier=key_identifier(key.public_key()),
         not_before=START,
@@ -118,6 +119,7 @@ def test_a_status_that_is_not_good_and_has_no_date_is_never_called_good() -> Non
     key = KEYS["p256"]
     responder = Responder(
         authority_id=1,
+        certificate_id=1,
         certificate_der=b"\x30\x00",
         key_identifier=b"k" * 20,
         not_before=START,

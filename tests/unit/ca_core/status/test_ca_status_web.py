@@ -16,7 +16,8 @@ from ca_core.authorities.errors import AuthorityNotFound
 from ca_core.kernel.database import Database, sqlite_url
 from ca_core.kernel.web.hop import Hop
 from ca_core.status import CrlRecord, OcspAnswer
-from ca_core.status.web import MAX_GET_CHARACTERS, parse_ocsp_path, routes
+from ca_core.status.ocsp_web import MAX_GET_CHARACTERS, parse_ocsp_path
+from ca_core.status.web import routes
 from support.fakes import START, FakeClock
 from support.small_pki import SmallPki
 
@@ -30,6 +31,9 @@ class EchoingOcsp:
 
     def __init__(self) -> None:
         self.cache_seconds: int | None = 60
+
+    def remembered(self, request_der: bytes) -> OcspAnswer | None:
+        return None
 
     def respond(self, request_der: bytes) -> OcspAnswer:
         return OcspAnswer(

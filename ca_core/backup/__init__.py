@@ -1,0 +1,1 @@
+"""Backups, the journal in the second place, restoring and its drill (docs/adr/0010)."""

@@ -1,0 +1,191 @@
+"""Bringing a restored database up to the journal: nothing is un-revoked, no serial becomes free again.
+
+What the journal holds was durable before it was acknowledged, and a little of it may never have been committed: then
+the next holder of the log's lock took the same number. Such changes are uncertain; those that end or suspend come into
+force all the same, those that resume do not.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography import x509
+
+from ca_core.backup.errors import JournalFault
+from ca_core.issuance.model import Intent
+from ca_core.issuance.past import PastCertificates
+from ca_core.issuance.second_place import (
+    CERTIFICATE_KIND,
+    INTENT_KIND,
+    parse_certificate_record,
+    parse_intent_record,
+)
+from ca_core.issuance.signing import assemble
+from ca_core.kernel.database import Database, Transaction
+from ca_core.kernel.second_place import Record
+from ca_core.revocation.model import Change, RevocationReason, StatusChange
+from ca_core.revocation.past import WITHOUT_CERTIFICATE, PastChange, PastChanges
+from ca_core.revocation.second_place import KIND as STATUS_KIND
+from ca_core.revocation.second_place import parse_change_record
+from ca_core.status.second_place import NUMBER_KIND, raise_number
+
+_BATCH = 500
+_ACTOR = "system:restore"
+
+Records = Callable[[], Iterator[Record]]
+"""The journal's records after the backup, each time from their beginning."""
+
+
+@dataclass(slots=True)
+class ReplayReport:
+    """How many records there were, and what they added to the backup."""
+
+    records: int = 0
+    changes: int = 0
+    uncertain: int = 0
+    resumptions_left_out: int = 0
+    certificates: int = 0
+    intents: int = 0
+    burnt: int = 0
+    crl_numbers: int = 0
+    unknown_authority: int = 0
+
+
+@dataclass(slots=True)
+class _Decided:
+    """serials: by request id, of the intent that counts. last: by request id, the number of the certificate's record
+    that counts: earlier ones were never committed. twice: numbers of the status log that were given twice."""
+
+    serials: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+    twice: set[int] = field(default_factory=set)
+
+
+def replay(database: Database, records: Records, authorities: frozenset[int], now: datetime) -> ReplayReport:
+    """Adds what the backup lacks. May be stopped anywhere and called again. Raises: JournalFault.
+
+    1. All records once, to know which intents became certificates and which numbers were given twice. 2. All records in
+    order, in batches, a transaction each; what is there already is left as it is.
+    """
+    decided = _decide(records())
+    replayer = _Replayer(decided, authorities, now)
+    batch: list[Record] = []
+    for record in records():
+        batch.append(record)
+        if len(batch) == _BATCH:
+            replayer.apply(database, batch)
+            batch = []
+    replayer.apply(database, batch)
+    with database.write() as tx:
+        replayer.certificates.settle_ids(tx)
+    return replayer.report
+
+
+def _decide(records: Iterable[Record]) -> _Decided:
+    decided = _Decided()
+    issued: dict[str, int] = {}
+    seen: dict[int, tuple[object, ...]] = {}
+    for record in records:
+        kind = record["kind"]
+        if kind == INTENT_KIND:
+            decided.serials[str(record["request_id"])] = int(str(record["serial"]), 16)
+        elif kind == CERTIFICATE_KIND:
+            issued[str(record["request_id"])] = int(str(record["serial"]), 16)
+            decided.last[str(record["request_id"])] = int(record["n"] or 0)
+        elif kind == STATUS_KIND:
+            sequence = int(record["seq"] or 0)
+            what = (record["authority_id"], record["serial"], record["change"])
+            if seen.setdefault(sequence, what) != what:
+                decided.twice.add(sequence)
+    decided.serials.update(issued)
+    return decided
+
+
+class _Replayer:
+    def __init__(self, decided: _Decided, authorities: frozenset[int], now: datetime) -> None:
+        self._decided = decided
+        self._authorities = authorities
+        self._now = now
+        self.certificates = PastCertificates()
+        self._changes = PastChanges()
+        self.report = ReplayReport()
+
+    def apply(self, database: Database, batch: list[Record]) -> None:
+        with database.write() as tx:
+            for record in batch:
+                try:
+                    self._apply_one(tx, record)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise JournalFault(f"record {record.get('n')}: {type(error).__name__}") from error
+
+    def _apply_one(self, tx: Transaction, record: Record) -> None:
+        self.report.records += 1
+        if record.get("authority_id") not in self._authorities:
+            self.report.unknown_authority += 1
+        elif record["kind"] == INTENT_KIND:
+            journaled = parse_intent_record(record)
+            if self._decided.serials[journaled.intent.request_id] == journaled.intent.serial:
+                self.report.intents += self.certificates.restore_intent(tx, journaled)
+            else:
+                self._burn(tx, journaled.intent)
+        elif record["kind"] == CERTIFICATE_KIND:
+            certificate = parse_certificate_record(record)
+            if self._decided.last[certificate.request_id] != record["n"]:
+                return
+            self.report.certificates += self.certificates.restore_certificate(tx, certificate)
+        elif record["kind"] == STATUS_KIND:
+            self._change(tx, parse_change_record(record))
+        elif record["kind"] == NUMBER_KIND:
+            authority_id, number = int(record["authority_id"] or 0), int(record["number"] or 0)
+            self.report.crl_numbers += raise_number(tx, authority_id, number, self._now)
+
+    def _change(self, tx: Transaction, change: StatusChange) -> None:
+        known = self.certificates.find(tx, change.authority_id, change.serial)
+        if self._changes.holds(tx, None if known is None else known.certificate_id, change):
+            return
+        is_uncertain = change.sequence in self._decided.twice
+        self.report.uncertain += is_uncertain
+        if is_uncertain and change.change is Change.RESUME:
+            self.report.resumptions_left_out += 1
+            return
+        self._add(
+            tx,
+            PastChange(
+                certificate_id=WITHOUT_CERTIFICATE if known is None else known.certificate_id,
+                authority_id=change.authority_id,
+                serial=change.serial,
+                change=change.change,
+                reason=change.reason,
+                at=change.at,
+                invalidity_date=change.invalidity_date,
+                not_after=change.not_after,
+                crl_shard=change.crl_shard,
+                actor=change.actor,
+            ),
+        )
+
+    def _burn(self, tx: Transaction, intent: Intent) -> None:
+        """An intent that another took the place of: its serial is never used, and listed as revoked."""
+        if not self.certificates.burn(tx, intent, self._now):
+            return
+        self.report.burnt += 1
+        certificate = x509.load_der_x509_certificate(assemble(intent.tbs, b"\x00"))
+        self._add(
+            tx,
+            PastChange(
+                certificate_id=WITHOUT_CERTIFICATE,
+                authority_id=intent.authority_id,
+                serial=intent.serial,
+                change=Change.REVOKE,
+                reason=RevocationReason.CESSATION_OF_OPERATION,
+                at=self._now,
+                invalidity_date=None,
+                not_after=certificate.not_valid_after_utc,
+                crl_shard=None,
+                actor=_ACTOR,
+            ),
+        )
+
+    def _add(self, tx: Transaction, past: PastChange) -> None:
+        (outcome,) = self._changes.add(tx, [past])
+        self.report.changes += isinstance(outcome, StatusChange)

@@ -1,0 +1,1 @@
+"""Moving in: an existing CA's authorities, holders, certificates and revocation lists, from files."""

@@ -1,0 +1,181 @@
+"""A revocation list of an imported authority becomes status changes with their own dates and reasons."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from ca_core.authorities.model import Authority
+from ca_core.issuance.past import PastCertificates
+from ca_core.kernel.clock import Clock
+from ca_core.kernel.database import Transaction
+from ca_core.migration.errors import CrlRefused, SourceRefused
+from ca_core.migration.model import Cursor, Outcome, Reason, Verdict, masked
+from ca_core.revocation.errors import RevocationError
+from ca_core.revocation.model import Change, RevocationReason, StatusChange
+from ca_core.revocation.past import PastChange, PastChanges
+
+MAX_CRL_BYTES = 256 * 1024 * 1024
+_SKEW = timedelta(minutes=5)
+_READ = (
+    x509.AuthorityKeyIdentifier.oid,
+    x509.CRLNumber.oid,
+    x509.DeltaCRLIndicator.oid,
+    x509.IssuingDistributionPoint.oid,
+)
+_CHANGES = {
+    RevocationReason.CERTIFICATE_HOLD: Change.SUSPEND,
+    RevocationReason.REMOVE_FROM_CRL: Change.RESUME,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CrlItem:
+    """One entry, read but not judged; entry is None where it could not be read."""
+
+    place: str
+    after: Cursor
+    entry: "CrlEntry | None"
+
+
+@dataclass(frozen=True, slots=True)
+class CrlEntry:
+    """What an entry says."""
+
+    serial: int
+    at: datetime
+    reason: RevocationReason
+    invalidity_date: datetime | None
+
+
+class CrlSource:
+    """A list whose signature is the authority's, told by its key. About its own size in memory."""
+
+    def __init__(self, path: Path, authority: Authority) -> None:
+        """Raises: SourceRefused, CrlRefused."""
+        self.name = masked(path.name)
+        try:
+            if path.stat().st_size > MAX_CRL_BYTES:
+                raise SourceRefused(f"{self.name}: larger than {MAX_CRL_BYTES} octets")
+            octets = path.read_bytes()
+        except OSError as error:
+            raise SourceRefused(f"{self.name}: {error.strerror}") from error
+        self._digest = sha256(octets).hexdigest()
+        try:
+            is_pem = octets.lstrip()[:10] == b"-----BEGIN"
+            self._crl = x509.load_pem_x509_crl(octets) if is_pem else x509.load_der_x509_crl(octets)
+            self.total = len(self._crl)
+            _verify_crl(self._crl, authority)
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+            raise CrlRefused(f"{self.name}: {type(error).__name__}") from error
+
+    def digest(self) -> str:
+        return self._digest
+
+    def items(self, start: Cursor) -> Iterator[CrlItem]:
+        """Entries in the list's order, from the one with that index on."""
+        entries = islice(iter(self._crl), start.offset, None)
+        index = start.offset
+        while True:
+            index += 1
+            place, after = f"entry {index}", Cursor(offset=index, line=0)
+            try:
+                revoked = next(entries)
+            except StopIteration:
+                return
+            try:
+                yield CrlItem(place, after, _entry(revoked))
+            except (ValueError, TypeError, x509.DuplicateExtension):
+                yield CrlItem(place, after, None)
+
+
+class CrlImporter:
+    """Certificates that are here become revoked or suspended; entries of others are refused and reported."""
+
+    def __init__(
+        self, authority: Authority, certificates: PastCertificates, changes: PastChanges, clock: Clock, *, actor: str
+    ) -> None:
+        self._authority = authority
+        self._certificates = certificates
+        self._changes = changes
+        self._clock = clock
+        self._actor = actor
+
+    def prepare(self, item: CrlItem) -> object:
+        if item.entry is None:
+            return Reason.ENTRY_MALFORMED
+        if item.entry.at > self._clock() + _SKEW:
+            return Reason.DATE_IN_FUTURE
+        return item.entry
+
+    def write(self, tx: Transaction, prepared: Sequence[object]) -> list[Outcome]:
+        """A change where the entry says something new of a certificate; `known` where it does not."""
+        outcomes: list[Outcome | None] = []
+        wanted: list[PastChange] = []
+        for entry in prepared:
+            if not isinstance(entry, CrlEntry):
+                raise TypeError("not prepared here")
+            known = self._certificates.find(tx, self._authority.id, entry.serial)
+            if known is None:
+                outcomes.append(Reason.CERTIFICATE_UNKNOWN)
+                continue
+            outcomes.append(None)
+            wanted.append(
+                PastChange(
+                    certificate_id=known.certificate_id,
+                    authority_id=self._authority.id,
+                    serial=entry.serial,
+                    change=_CHANGES.get(entry.reason, Change.REVOKE),
+                    reason=entry.reason,
+                    at=entry.at,
+                    invalidity_date=entry.invalidity_date,
+                    not_after=known.not_after,
+                    crl_shard=known.crl_shard,
+                    actor=self._actor,
+                )
+            )
+        written = iter(self._changes.add(tx, wanted))
+        return [_outcome(next(written)) if outcome is None else outcome for outcome in outcomes]
+
+
+def _outcome(written: StatusChange | RevocationError) -> Outcome:
+    return Verdict.ACCEPTED if isinstance(written, StatusChange) else Verdict.KNOWN
+
+
+def _verify_crl(crl: x509.CertificateRevocationList, authority: Authority) -> None:
+    """1. Only extensions that are understood, where critical. 2. Not an indirect list. 3. The authority's key, by its
+    identifier where the list has one, and in any case by the signature. Raises: CrlRefused, ValueError."""
+    for extension in crl.extensions:
+        value = extension.value
+        if extension.critical and extension.oid not in _READ:
+            raise CrlRefused("a critical extension that is not understood")
+        if isinstance(value, x509.IssuingDistributionPoint) and (value.indirect_crl or value.only_some_reasons):
+            raise CrlRefused("an indirect list, or one of some reasons alone")
+        if isinstance(value, x509.AuthorityKeyIdentifier) and value.key_identifier not in (
+            None,
+            authority.key_identifier,
+        ):
+            raise CrlRefused("another authority's key identifier")
+    if not crl.is_signature_valid(authority.public_key):
+        raise CrlRefused("the signature is not this authority's")
+
+
+def _entry(revoked: x509.RevokedCertificate) -> CrlEntry:
+    reason, invalidity_date = RevocationReason.UNSPECIFIED, None
+    for extension in revoked.extensions:
+        value = extension.value
+        if isinstance(value, x509.CRLReason):
+            reason = RevocationReason(value.reason.value)
+        elif isinstance(value, x509.InvalidityDate):
+            invalidity_date = value.invalidity_date_utc
+        elif extension.critical:
+            raise ValueError("a critical extension that is not understood")
+    serial = revoked.serial_number
+    if not 0 < serial < 1 << 160:
+        raise ValueError("serial")
+    return CrlEntry(serial, revoked.revocation_date_utc.astimezone(UTC), reason, invalidity_date)

@@ -1,0 +1,130 @@
+"""Status changes that were decided elsewhere or earlier, with their own dates: imported lists, a replayed journal.
+
+They are written in batches, and an audit event for the whole of them is the caller's: hundreds of thousands of single
+events would bury what people do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, insert, select, update
+
+from ca_core.kernel.database import Statement, Transaction
+from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
+from ca_core.revocation import store
+from ca_core.revocation.crl_entry import crl_entry
+from ca_core.revocation.errors import RevocationError
+from ca_core.revocation.model import Change, RevocationReason, StatusChange, verify_may_follow, verify_reason_fits
+from ca_core.revocation.second_place import change_record
+
+_SET_HEAD = Statement(update(store.head).where(store.head.c.id == 1).values(seq=bindparam("new_seq")))
+_ADD = Statement(insert(store.changes).values({column.name: bindparam(column.name) for column in store.changes.c}))
+_OF_SERIAL = Statement(
+    select(store.changes.c.change, store.changes.c.reason, store.changes.c.at).where(
+        store.changes.c.authority_id == bindparam("authority_id"), store.changes.c.serial == bindparam("serial")
+    )
+)
+WITHOUT_CERTIFICATE = 0
+"""As certificate_id: of a serial that was burnt or whose certificate is not here. It gets a negative one of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastChange:
+    """A change that somebody else decided. at: the revocation date that goes into lists."""
+
+    certificate_id: int
+    authority_id: int
+    serial: int
+    change: Change
+    reason: RevocationReason
+    at: datetime
+    invalidity_date: datetime | None
+    not_after: datetime
+    crl_shard: int | None
+    actor: str
+
+
+class PastChanges:
+    """Appends to the log. Nothing here asks whether the certificate exists: the caller has it."""
+
+    def __init__(self, second_place: SecondPlace = WITHOUT_SECOND_PLACE) -> None:
+        self._second_place = second_place
+
+    def add(self, tx: Transaction, wanted: Sequence[PastChange]) -> list[StatusChange | RevocationError]:
+        """For each, in order, the row that was written, or why it may not follow what stands.
+
+        The log's lock is held from the first to the caller's commit. One row of the log's head is written a batch.
+        """
+        if not wanted:
+            return []
+        sequence = store.next_sequence(tx) - 1
+        outcomes: list[StatusChange | RevocationError] = []
+        states: dict[int, Change | None] = {}
+        rows: list[StatusChange] = []
+        for one in wanted:
+            try:
+                verify_reason_fits(one.change, one.reason)
+                verify_may_follow(self._latest(tx, one.certificate_id, states), one.change)
+            except RevocationError as refused:
+                outcomes.append(refused)
+                continue
+            sequence += 1
+            change = _numbered(one, sequence)
+            states[change.certificate_id] = change.change
+            rows.append(change)
+            outcomes.append(change)
+        tx.execute_many(_ADD, [_row(row) for row in rows])
+        tx.execute(_SET_HEAD, new_seq=sequence)
+        self._second_place.append([change_record(row) for row in rows])
+        return outcomes
+
+    def holds(self, tx: Transaction, certificate_id: int | None, change: StatusChange) -> bool:
+        """Whether the log has this change of that certificate (None: of a serial without one), under any number."""
+        wanted = (change.change, change.reason, change.at)
+        if certificate_id is not None:
+            history = store.of_certificate(tx, certificate_id)
+            return any((one.change, one.reason, one.at) == wanted for one in history)
+        found = tx.all(_OF_SERIAL, authority_id=change.authority_id, serial=format(change.serial, "040x"))
+        return (change.change.value, change.reason.value, change.at) in found
+
+    def _latest(self, tx: Transaction, certificate_id: int, states: dict[int, Change | None]) -> Change | None:
+        if certificate_id == WITHOUT_CERTIFICATE:
+            return None
+        if certificate_id not in states:
+            latest = store.latest(tx, certificate_id)
+            states[certificate_id] = None if latest is None else latest.change
+        return states[certificate_id]
+
+
+def _numbered(one: PastChange, sequence: int) -> StatusChange:
+    return StatusChange(
+        sequence=sequence,
+        certificate_id=-sequence if one.certificate_id == WITHOUT_CERTIFICATE else one.certificate_id,
+        authority_id=one.authority_id,
+        serial=one.serial,
+        change=one.change,
+        reason=one.reason,
+        at=one.at,
+        invalidity_date=one.invalidity_date,
+        actor=one.actor,
+        not_after=one.not_after,
+        crl_shard=one.crl_shard,
+    )
+
+
+def _row(change: StatusChange) -> dict[str, object]:
+    return {
+        "seq": change.sequence,
+        "certificate_id": change.certificate_id,
+        "authority_id": change.authority_id,
+        "serial": format(change.serial, "040x"),
+        "change": change.change.value,
+        "reason": change.reason.value,
+        "at": change.at,
+        "invalidity_date": change.invalidity_date,
+        "actor": change.actor,
+        "not_after": change.not_after,
+        "crl_shard": change.crl_shard,
+        "crl_entry_der": crl_entry(change.serial, change.at, change.reason, change.invalidity_date),
+    }

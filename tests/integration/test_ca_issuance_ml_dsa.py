@@ -1,0 +1,150 @@
+"""A chain of ML-DSA beside the others: root, issuing authority, citizens, an operator, a revocation list.
+
+Each signature is verified by two implementations that share nothing: cryptography's, and dilithium-py.
+"""
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
+from dilithium_py.ml_dsa import ML_DSA_65, ML_DSA_87  # type: ignore[import-untyped]  # it has no types
+
+from ca_core.authorities.ceremony_file import parse_ceremony
+from ca_core.issuance import IssuanceRequest, IssuedCertificate, PossessionNotProven
+from ca_core.issuance.model import LintMode
+from ca_core.issuance.store import CertificateStore
+from ca_core.kernel.database import Database
+from ca_core.keys import KeyAlgorithm, KeyStoreFault, SoftwareKeyStore
+from ca_core.keys.errors import KeyAlgorithmRefused
+from ca_core.keys.model import MlDsaPublicKey, key_algorithm_of, spki_octets
+from ca_core.keys.pkcs11 import Pkcs11KeyStore
+from ca_core.revocation.log import StatusLog
+from ca_core.revocation.model import RevocationReason
+from ca_core.revocation.service import RevocationService
+from ca_core.status.crl import CrlArchive, CrlService
+from ca_core.status.signing import hasher_of, sign_digest, verify_digest_signature
+from support.fakes import FakeClock, SeededRng
+from support.pki import World, ceremony, certification_request, citizen_request, new_key
+from support.softhsm import SoftHsm
+
+ALGORITHMS = (KeyAlgorithm.ML_DSA_65, KeyAlgorithm.ML_DSA_87)
+SECOND = {KeyAlgorithm.ML_DSA_65: ML_DSA_65, KeyAlgorithm.ML_DSA_87: ML_DSA_87}
+OIDS = {KeyAlgorithm.ML_DSA_65: "2.16.840.1.101.3.4.3.18", KeyAlgorithm.ML_DSA_87: "2.16.840.1.101.3.4.3.19"}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> SoftwareKeyStore:
+    return SoftwareKeyStore(tmp_path / "keys", b"for tests only")
+
+
+@pytest.fixture
+def world(database: Database, clock: FakeClock, rng: SeededRng, keys: SoftwareKeyStore) -> World:
+    made = World(database, clock, rng, key_store=keys)
+    text = ceremony(root_algorithm=KeyAlgorithm.ML_DSA_87, algorithm=KeyAlgorithm.ML_DSA_65)
+    made.hold(text)
+    return made
+
+
+def verify_twice(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """By cryptography and by dilithium-py; and neither accepts an altered signature."""
+    key = issuer.public_key()
+    assert isinstance(key, MlDsaPublicKey)
+    algorithm = key_algorithm_of(key)
+    assert certificate.signature_algorithm_oid.dotted_string == OIDS[algorithm]
+    certificate.verify_directly_issued_by(issuer)
+    second, octets = SECOND[algorithm], certificate.tbs_certificate_bytes
+    assert second.verify(key.public_bytes_raw(), octets, certificate.signature)
+    altered = bytearray(certificate.signature)
+    altered[100] ^= 1
+    assert not second.verify(key.public_bytes_raw(), octets, bytes(altered))
+    with pytest.raises(InvalidSignature):
+        key.verify(bytes(altered), octets)
+
+
+def test_the_chain_is_verified_by_two_implementations(world: World) -> None:
+    root, issuing = (world.registry.by_slug(slug).certificate for slug in ("root-g1", "citizen-g1"))
+    verify_twice(root, root)
+    verify_twice(issuing, root)
+    for mode in LintMode:
+        (one,) = world.issuance.issue_many([citizen_request(f"r-{mode}")], lint=mode)
+        assert isinstance(one, IssuedCertificate)
+        verify_twice(one.certificate, issuing)
+    assert world.issuance.recover().recovered == ()
+
+
+def test_an_operators_ml_dsa_key_is_certified_when_it_is_proven(
+    database: Database, clock: FakeClock, rng: SeededRng, keys: SoftwareKeyStore
+) -> None:
+    world = World(database, clock, rng, key_store=keys)
+    text = ceremony(root_algorithm=KeyAlgorithm.ML_DSA_87, algorithm=KeyAlgorithm.ML_DSA_65)
+    changed = text.text.replace('"internal-tls"', '"internal-tls", "operator"')
+    world.hold(parse_ceremony(changed.encode()))
+    key, other = (new_key(KeyAlgorithm.ML_DSA_65) for _ in range(2))
+
+    def request(proof: x509.CertificateSigningRequest) -> IssuanceRequest:
+        return IssuanceRequest(
+            request_id="operator",
+            profile="operator",
+            authority="citizen-g1",
+            public_key=key.public_key(),
+            actor="operator:1",
+            common_name="陳稽核",
+            csr=proof,
+        )
+
+    with pytest.raises(PossessionNotProven):
+        world.issuance.issue(request(certification_request(other)))
+    certificate = world.issuance.issue(request(certification_request(key))).certificate
+    verify_twice(certificate, world.registry.by_slug("citizen-g1").certificate)
+    assert certificate.public_key() == key.public_key()
+
+
+def test_it_revokes_and_lists(database: Database, world: World, keys: SoftwareKeyStore) -> None:
+    issued = world.issuance.issue(citizen_request())
+    revocation = RevocationService(database, CertificateStore(), world.audit, world.clock)
+    revocation.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, "operator:1")
+    CrlService(database, world.registry, keys, StatusLog(), world.audit, world.clock).publish("citizen-g1")
+    authority = world.registry.by_slug("citizen-g1")
+    der = CrlArchive(database, world.registry).latest("citizen-g1")
+    assert der is not None
+    crl = x509.load_der_x509_crl(der)
+    key = authority.public_key
+    assert isinstance(key, MlDsaPublicKey)
+    assert crl.is_signature_valid(key)
+    assert ML_DSA_65.verify(key.public_bytes_raw(), crl.tbs_certlist_bytes, crl.signature)
+    assert crl.get_revoked_certificate_by_serial_number(issued.serial) is not None
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_octets_that_stream_by_are_signed_as_if_they_had_been_whole(algorithm: KeyAlgorithm) -> None:
+    key = new_key(algorithm)
+    public_key = key.public_key()
+    assert isinstance(public_key, MlDsaPublicKey)
+    hasher = hasher_of(public_key)
+    for part in (b"a" * 1_000, b"", b"b"):
+        hasher.update(part)
+    digest = hasher.finalize()
+    signature = sign_digest(key, digest)
+    verify_digest_signature(public_key, digest, signature)
+    public_key.verify(signature, b"a" * 1_000 + b"b")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_key_is_kept_in_an_encrypted_file_and_in_no_token(
+    keys: SoftwareKeyStore, tmp_path: Path, softhsm: SoftHsm, algorithm: KeyAlgorithm
+) -> None:
+    key = keys.generate("pq", algorithm)
+    again = SoftwareKeyStore(tmp_path / "keys", b"for tests only").private_key("pq")
+    assert spki_octets(again.public_key()) == spki_octets(key.public_key())
+    assert b"ENCRYPTED PRIVATE KEY" in (tmp_path / "keys" / "pq.pem").read_bytes()
+    with pytest.raises(KeyStoreFault):
+        SoftwareKeyStore(tmp_path / "keys", b"another passphrase").private_key("pq")
+    with pytest.raises(KeyAlgorithmRefused):
+        Pkcs11KeyStore(softhsm.module, softhsm.token_label, softhsm.pin).generate("pq", algorithm)
+
+
+def test_the_certificate_is_der_that_both_can_read(world: World) -> None:
+    certificate = world.issuance.issue(citizen_request()).certificate
+    assert x509.load_der_x509_certificate(certificate.public_bytes(Encoding.DER)) == certificate

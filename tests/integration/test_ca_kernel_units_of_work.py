@@ -1,0 +1,174 @@
+"""Units of work on both databases: what is undone, what stays, and which connections are used again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, insert, select
+
+from ca_core.kernel.connections import Connections
+from ca_core.kernel.database import Database, Statement, sqlite_url
+from ca_core.kernel.errors import Conflict, Unavailable
+
+THINGS = Table("thing", MetaData(), Column("name", String(20), primary_key=True), Column("size", Integer))
+ADD = Statement(insert(THINGS).values(name=bindparam("name"), size=bindparam("size")))
+NAMES = Statement(select(THINGS.c.name).order_by(THINGS.c.name))
+BROKEN = Statement(select(Column("no_such_column")).select_from(THINGS))
+
+
+@pytest.fixture
+def things(database: Database) -> Iterator[Database]:
+    THINGS.create(database.engine)
+    yield database
+    database.connections.close()
+    THINGS.drop(database.engine)
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Database]:
+    opened = Database.open(sqlite_url(tmp_path / "things.db"))
+    THINGS.create(opened.engine)
+    yield opened
+    opened.dispose()
+
+
+def names(database: Database) -> list[str]:
+    with database.read() as tx:
+        return [row[0] for row in tx.all(NAMES)]
+
+
+def add(database: Database, name: str) -> None:
+    with database.write() as tx:
+        tx.execute(ADD, name=name, size=1)
+
+
+def test_an_exception_undoes_the_unit_and_leaves_the_connection_usable(things: Database) -> None:
+    with pytest.raises(LookupError), things.write() as tx:
+        tx.execute(ADD, name="a", size=1)
+        raise LookupError
+    add(things, "b")
+    assert names(things) == ["b"]
+
+
+def test_a_unique_violation_is_a_conflict_and_undoes_the_unit(things: Database) -> None:
+    add(things, "a")
+    with pytest.raises(Conflict), things.write() as tx:
+        tx.execute(ADD, name="b", size=1)
+        tx.execute(ADD, name="a", size=1)
+    assert names(things) == ["a"]
+
+
+def test_unknown_and_missing_parameters_are_told(things: Database) -> None:
+    with pytest.raises(KeyError), things.write() as tx:
+        tx.execute(ADD, name="a")
+    with pytest.raises(TypeError, match="colour"), things.write() as tx:
+        tx.execute(ADD, name="a", size=1, colour="red")
+    assert names(things) == []
+
+
+def test_a_dead_connection_costs_one_refusal_and_no_more(postgresql_database_url: str) -> None:
+    opened = Database.open(postgresql_database_url)
+    dead, idle = opened.connections.take(), opened.connections.take()
+    opened.connections.give_back(idle)
+    dead.close()
+    opened.connections.give_back(dead)
+    with pytest.raises(Unavailable), opened.write():
+        pass
+    assert idle.closed  # what was idle beside it is as suspect
+    with opened.write() as tx:
+        assert tx.dialect_name == "postgresql"
+    opened.dispose()
+
+
+def test_dispose_closes_what_is_idle_and_the_database_opens_again(things: Database) -> None:
+    add(things, "a")
+    things.dispose()
+    assert names(things) == ["a"]
+
+
+def test_no_more_connections_than_the_limit(things: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ca_core.kernel.connections.WAIT_S", 0.05)
+    few = Connections(things.engine, keep=1, limit=2)
+    first, second = few.take(), few.take()
+    with pytest.raises(Unavailable):
+        few.take()
+    few.give_back(first)
+    assert few.take() is first
+    few.discard(first)
+    few.give_back(few.take())
+    few.give_back(second)
+    few.close()
+
+
+def test_a_waiting_thread_gets_the_connection_that_comes_back(things: Database) -> None:
+    one = Connections(things.engine, keep=1, limit=1)
+    barrier, taken = Barrier(8), list[object]()
+
+    def use() -> None:
+        barrier.wait()
+        for _ in range(50):
+            connection = one.take()
+            taken.append(connection)
+            one.give_back(connection)
+
+    threads = [Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(taken) == 400
+    assert len({id(connection) for connection in taken}) == 1
+    one.close()
+
+
+def test_together_units_are_undone_alone_and_see_each_other(embedded: Database) -> None:
+    with embedded.together():
+        add(embedded, "a")
+        with pytest.raises(LookupError), embedded.write() as tx:
+            tx.execute(ADD, name="b", size=1)
+            raise LookupError
+        with pytest.raises(Conflict):
+            add(embedded, "a")
+        assert names(embedded) == ["a"]
+        add(embedded, "c")
+    assert names(embedded) == ["a", "c"]
+
+
+def test_together_nothing_is_seen_elsewhere_before_the_end(embedded: Database) -> None:
+    seen: list[list[str]] = []
+    with embedded.together():
+        add(embedded, "a")
+        other = Thread(target=lambda: seen.append(names(embedded)))
+        other.start()
+        other.join(30)
+    assert seen == [[]]
+    assert names(embedded) == ["a"]
+
+
+def test_together_an_exception_past_the_units_undoes_them_all(embedded: Database) -> None:
+    with pytest.raises(LookupError), embedded.together():
+        add(embedded, "a")
+        raise LookupError
+    assert names(embedded) == []
+
+
+def test_together_a_lost_transaction_is_lost_for_all(embedded: Database) -> None:
+    """As SQLite does where the disk is full: the whole transaction is gone under a unit's hands."""
+    with pytest.raises(Unavailable), embedded.together():
+        add(embedded, "a")
+        with pytest.raises(Unavailable), embedded.write() as tx:
+            tx.execute(ADD, name="b", size=1)
+            tx._connection.execute("ROLLBACK")
+        with pytest.raises(Unavailable):
+            add(embedded, "c")
+    assert names(embedded) == []
+
+
+def test_together_is_refused_where_the_database_does_it_itself(database: Database) -> None:
+    if database.is_embedded:
+        with database.together():
+            pass
+    else:
+        with pytest.raises(TypeError):
+            database.together()
