@@ -3,7 +3,24 @@
 import typer
 
 from idp.bench.cli import bench_app
-from idp.commands import audit, ca, card, client, db, demo, server
+from idp.bench.crl_bench import crl_bench
+from idp.bench.issue_bench import issue as issue_bench
+from idp.commands import (
+    audit_log,
+    backup,
+    ca,
+    card,
+    client,
+    crl,
+    custodians,
+    db,
+    demo,
+    internal,
+    lint,
+    migrate,
+    server,
+    timestamp,
+)
 from idp.demo.bench_country import found_country
 
 app = typer.Typer(
@@ -15,12 +32,22 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(server.serve)
 app.command("check-config")(server.check_config)
+crl.register(ca.app)
+ca.app.command("internal-certificate")(internal.internal_certificate)
+ca.app.add_typer(custodians.app, name="custodians")
+ca.app.add_typer(lint.app, name="lint")
 app.add_typer(ca.app, name="ca")
 app.add_typer(card.app, name="card")
 app.add_typer(client.app, name="client")
-app.add_typer(audit.app, name="audit")
+app.add_typer(audit_log.app, name="audit")
+app.add_typer(timestamp.app, name="timestamp")
+app.add_typer(backup.app, name="backup")
+app.add_typer(migrate.app, name="migrate")
 app.add_typer(db.app, name="db")
-app.add_typer(bench_app(found_country), name="bench")
+bench = bench_app(found_country)
+bench.command("crl")(crl_bench)
+bench.command("issue")(issue_bench)
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:

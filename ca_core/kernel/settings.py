@@ -73,6 +73,8 @@ NEEDED_BY: Final = MappingProxyType(
     }
 )
 """Members that some roles cannot start without."""
+WITH_SECOND_PLACE: Final = frozenset({Role.ALL, Role.CA, Role.ADMIN, Role.MOBILE})
+"""Roles that sign or revoke: they say where that is durable a second time, or that it is nowhere."""
 
 
 def read_secret(path: Path, *, min_octets: int = 32) -> bytes:
@@ -228,6 +230,11 @@ class Settings(BaseSettings):
     before it is acknowledged."""
     without_second_place: bool = False
     """Dangerous: a restore then un-revokes what was revoked after the backup."""
+    audit_log_key_file: AbsolutePath | None = None
+    """The key that signs the audit log's checkpoints, under the key store's passphrase or PIN; made if it is missing.
+    Default: beside software keys."""
+    timestamp_authority: Label | None = None
+    """Slug of the issuing CA that certifies the time-stamping unit. Without it no time stamps are given."""
     statement_key_label: Label = "statement"
     national_id: NationalIdSettings | None = None
     pairwise_secret_file: SecretFile | None = None
@@ -296,6 +303,17 @@ class Settings(BaseSettings):
     def _bridge_origin(cls, value: str) -> str:
         if not _LOOPBACK.fullmatch(value):
             raise ValueError("must be http on the loopback, with a port")
+        return value
+
+    @field_validator("without_second_place")
+    @classmethod
+    def _second_place_or_none(cls, value: bool, info: ValidationInfo) -> bool:
+        """What is absent does not mean "none"."""
+        named = info.data.get("second_place") is not None
+        if value and named:
+            raise ValueError("contradicts second_place")
+        if not value and not named and info.data.get("role") in WITH_SECOND_PLACE:
+            raise ValueError("name a folder in second_place, or set this dangerous switch")
         return value
 
     @field_validator(*NEEDED_BY)

@@ -13,7 +13,7 @@ from ca_core.cards.model import PROFILES, Card, CardSlot, CardState, certificate
 from ca_core.issuance.model import IssuanceRequest
 from ca_core.registration.model import Person
 from ca_core.signer.errors import EvidenceMissing
-from ca_core.signer.model import INTERNAL_PROFILE, RESPONDER_PROFILE, Caller, CallerRole
+from ca_core.signer.model import INTERNAL_PROFILE, RESPONDER_PROFILE, TIMESTAMP_PROFILE, Caller, CallerRole
 
 _SLOTS: Final = MappingProxyType({profile: slot for slot, profile in PROFILES.items()})
 
@@ -26,7 +26,7 @@ class Evidence:
     request: IssuanceRequest
     card: Card | None
     person: Person | None
-    responder_orders: frozenset[str]
+    orders: frozenset[str]
     card_authority: str | None
 
 
@@ -95,14 +95,19 @@ def _authority_is_the_cards(evidence: Evidence) -> None:
         raise EvidenceMissing("not the issuing CA for new cards")
 
 
-def _responder_was_ordered(evidence: Evidence) -> None:
-    if evidence.request.request_id not in evidence.responder_orders:
-        raise EvidenceMissing("no such responder was ordered for that authority")
+def _key_was_ordered(evidence: Evidence) -> None:
+    if evidence.request.request_id not in evidence.orders:
+        raise EvidenceMissing("no such key was ordered for that authority")
 
 
 def _names_the_responder(evidence: Evidence) -> None:
     if evidence.request.common_name != f"OCSP Responder {evidence.request.authority}":
         raise EvidenceMissing("not a responder's name")
+
+
+def _names_the_unit(evidence: Evidence) -> None:
+    if evidence.request.common_name != f"Time Stamping Unit {evidence.request.authority}":
+        raise EvidenceMissing("not a time-stamping unit's name")
 
 
 def _names_the_caller_alone(evidence: Evidence) -> None:
@@ -128,8 +133,15 @@ EVIDENCE: Final[Mapping[str, tuple[Check, ...]]] = MappingProxyType(
             _from(CallerRole.VA),
             _actor_is_the_role,
             _possession_is_shown,
-            _responder_was_ordered,
+            _key_was_ordered,
             _names_the_responder,
+        ),
+        TIMESTAMP_PROFILE: (
+            _from(CallerRole.VA),
+            _actor_is_the_role,
+            _possession_is_shown,
+            _key_was_ordered,
+            _names_the_unit,
         ),
         INTERNAL_PROFILE: (
             _from(*CallerRole),

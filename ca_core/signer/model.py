@@ -12,6 +12,7 @@ ROLE_DOMAIN: Final = "citizenid.internal"
 SIGNER_NAME: Final = f"ca.{ROLE_DOMAIN}"
 INTERNAL_PROFILE: Final = "internal-tls"
 RESPONDER_PROFILE: Final = "ocsp-responder"
+TIMESTAMP_PROFILE: Final = "time-stamping"
 MAX_BATCH: Final = 512
 MAX_STUCK: Final = 100
 

@@ -65,7 +65,7 @@ class Records(Protocol):
 
     def person(self, tx: Transaction, person_id: str) -> Person | None: ...
 
-    def responder_orders(self, tx: Transaction, authority_id: int) -> Sequence[str]:
+    def orders(self, tx: Transaction, authority_id: int) -> Sequence[str]:
         """The request ids of responders that were ordered for the authority and not made yet."""
         ...
 

@@ -114,7 +114,7 @@ class SignerService:
                 request=request,
                 card=None if request.card_number is None else self._records.card(tx, request.card_number),
                 person=None if request.person_id is None else self._records.person(tx, request.person_id),
-                responder_orders=frozenset(self._records.responder_orders(tx, authority.id)),
+                orders=frozenset(self._records.orders(tx, authority.id)),
                 card_authority=self._card_authority,
             )
         try:

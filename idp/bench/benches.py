@@ -9,6 +9,7 @@ from ca_core.kernel.rng import system_rng
 from idp.bench.browser import Browser
 from idp.bench.card_login import card_login, enter
 from idp.bench.model import FoundCountry, Options
+from idp.bench.ocsp_bench import bench_ocsp
 from idp.bench.ours import Ours, our_server
 from idp.bench.relying_party import RelyingParty
 from idp.bench.report import Report
@@ -49,7 +50,7 @@ async def bench_card_login(options: Options, found: FoundCountry) -> Report:
         return await _report("card-login", options, ours, contestants, name, signed=2, verified=1)
 
 
-BENCHES: dict[str, Bench] = {"sso-login": bench_sso_login, "card-login": bench_card_login}
+BENCHES: dict[str, Bench] = {"sso-login": bench_sso_login, "card-login": bench_card_login, "ocsp": bench_ocsp}
 
 
 async def _report(

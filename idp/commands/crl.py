@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ca_core.crl_shards.service import ShardLayouts
 from ca_core.status.crl_checker import CrlCheck, CrlChecker
 from idp.commands.shared import ConfigOption, JsonOption, opened, operator, show
 
@@ -30,8 +29,7 @@ def check_crls(
     Exit status 1 where a fault is found.
     """
     with opened(config) as ca:
-        shards = ShardLayouts(ca.database, ca.audit, ca.clock)
-        checker = CrlChecker(ca.database, ca.registry, ca.status_log, ca.clock, shards=shards)
+        checker = CrlChecker(ca.database, ca.registry, ca.status_log, ca.clock, shards=ca.shards)
         checks = checker.check_all() if authority is None else [checker.check(authority)]
     if as_json:
         print(json.dumps([_wire(check) for check in checks], ensure_ascii=False))
@@ -65,7 +63,7 @@ def crl_shards(
     """Introduces shards for the certificates that are issued from now on. Those that exist stay where they are."""
     with opened(config) as ca:
         found = ca.registry.by_slug(authority)
-        layout = ShardLayouts(ca.database, ca.audit, ca.clock).introduce(
+        layout = ca.shards.introduce(
             found.id, found.slug, count=count, publication_url=ca.issuance.publication_url, actor=operator()
         )
         print(f"layout {layout.generation} of {authority}: shards {layout.first} to {layout.first + layout.count - 1}")

@@ -4,9 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ca_core.issuance.backlog import LintBacklogService
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, show
-from idp.main.authority import CertificationAuthority
 
 app = command_group("Linting of issued certificates.")
 LimitOption = Annotated[int, typer.Option(min=1, help="At most so many certificates.")]
@@ -16,7 +14,7 @@ LimitOption = Annotated[int, typer.Option(min=1, help="At most so many certifica
 def state(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """How many certificates were linted themselves, by template, and are waiting; and how long the oldest waits."""
     with opened(config) as ca:
-        found = _service(ca).state()
+        found = ca.lint_backlog.state()
         oldest = None if found.oldest_waiting is None else found.oldest_waiting.isoformat()
         row: dict[str, object] = {
             "every": found.every,
@@ -32,7 +30,7 @@ def state(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def backlog(limit: LimitOption = 100_000, config: ConfigOption = None) -> None:
     """Lints what was issued by template and waits; exit status 1 where anything is found."""
     with opened(config) as ca:
-        report = _service(ca).lint_backlog(limit=limit)
+        report = ca.lint_backlog.lint_backlog(limit=limit)
     print(f"{report.linted} certificates linted, {len(report.findings)} with findings")
     for certificate_id, findings in report.findings.items():
         print(f"  certificate {certificate_id}: {'; '.join(findings)}")
@@ -48,7 +46,3 @@ def templates(
     with opened(config) as ca:
         for name in ca.issuance.load_templates(authority):
             print(name)
-
-
-def _service(ca: CertificationAuthority) -> LintBacklogService:
-    return LintBacklogService(ca.database, ca.issuance.profiles, ca.audit, ca.clock)

@@ -12,6 +12,7 @@ from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.settings import CONFIG_VARIABLE, PREFIX, Role, load_settings
 from idp.commands.shared import ConfigOption, refusals
 from idp.main.app import build_app
+from idp.main.signer import signer_server_options
 
 KEEP_ALIVE_S = 30
 """How long an idle connection is kept."""
@@ -32,7 +33,12 @@ def serve(
     """Serve a role, with settings from a file and the environment."""
     with refusals():
         settings = load_settings(config, role=role)
-        _verify_transport(settings.issuer, settings.host, tls=certificate is not None, behind_proxy=behind_proxy)
+        if role is Role.CA:
+            _refuse_own_transport(certificate, key, behind_proxy=behind_proxy)
+            transport = signer_server_options(settings)
+        else:
+            _verify_transport(settings.issuer, settings.host, tls=certificate is not None, behind_proxy=behind_proxy)
+            transport = {"http": "httptools", "ssl_certfile": certificate, "ssl_keyfile": key}
         build_app(settings)  # every fault shows here, before a worker process is started
     _hand_down(config, role)
     uvicorn.run(
@@ -42,7 +48,6 @@ def serve(
         port=settings.port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
         ws="none",
         lifespan="on",
         access_log=False,
@@ -51,8 +56,7 @@ def serve(
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         h11_max_incomplete_event_size=16_384,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
+        **transport,
     )
 
 
@@ -70,6 +74,12 @@ def _verify_transport(issuer: str, host: str, *, tls: bool, behind_proxy: bool) 
         raise ConfigurationError("no TLS certificate: give --certificate and --key, or say --behind-proxy")
     if host not in ("127.0.0.1", "::1", "localhost"):
         raise ConfigurationError("host: behind a proxy, plain http is for loopback only")
+
+
+def _refuse_own_transport(certificate: Path | None, key: Path | None, *, behind_proxy: bool) -> None:
+    """The signer's port has its TLS from ca_port, to the end of the connection. Raises: ConfigurationError."""
+    if certificate is not None or key is not None or behind_proxy:
+        raise ConfigurationError("the role ca takes its certificate from ca_port: no option of the transport")
 
 
 def _hand_down(config: Path | None, role: Role) -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ca_core.backup.service import verify_restored
 from ca_core.kernel.errors import DomainError
 from ca_core.kernel.settings import load_settings
 from idp.main.authority import CertificationAuthority
@@ -47,9 +48,10 @@ def opened(config: Path | None, *, current: bool = True) -> Iterator[Certificati
         try:
             if current:
                 verify_current(ca.database)
+                verify_restored(ca.database)
             yield ca
         finally:
-            ca.database.dispose()
+            ca.close()
 
 
 def operator() -> str:

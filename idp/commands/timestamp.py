@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from ca_core.timestamp import TimestampRecords, TimestampUnits
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, show
 
 app = command_group("Time stamps (RFC 3161).")
@@ -15,15 +14,14 @@ AuthorityOption = Annotated[str, typer.Option("--authority", help="The slug of t
 def renew(authority: AuthorityOption, config: ConfigOption = None) -> None:
     """Makes a time-stamping key and has it certified, where there is none or it has served its time."""
     with opened(config) as ca:
-        units = TimestampUnits(ca.database, ca.registry, ca.key_store, ca.status, ca.clock, authority=authority)
-        print("renewed" if units.ensure(ca.issuer, ca.rng) else "not due")
+        print("renewed" if ca.ensure_timestamp_unit(ca.units_of(authority)) else "not due")
 
 
 @app.command()
 def seal(config: ConfigOption = None) -> None:
     """Writes an audit event over the stamps that no event covers yet."""
     with opened(config) as ca:
-        found = TimestampRecords(ca.database, ca.audit, ca.clock).seal(operator())
+        found = ca.timestamp_records.seal(operator())
         print("nothing to seal" if found is None else f"{found.count} stamps, through {found.through}")
 
 
@@ -36,7 +34,7 @@ def digest(
 ) -> None:
     """Recomputes what a seal says about recorded stamps, to be compared with its audit event."""
     with opened(config) as ca:
-        found = TimestampRecords(ca.database, ca.audit, ca.clock).digest(after, through)
+        found = ca.timestamp_records.digest(after, through)
     show(
         [{"after": found.after, "through": found.through, "count": found.count, "sha256": found.digest}],
         as_json=as_json,

@@ -49,6 +49,8 @@ def write_configuration(folder: Path, places: DemoPlaces, rng: Rng) -> Path:
         "card_authority": ISSUING,
         "pki_base_url": places.pki_base_url,
         "bridge_origin": places.bridge_origin,
+        "timestamp_authority": ISSUING,
+        "second_place": str(folder / "second-place"),
         "log_level": "warning",
     }
     sections: dict[str, dict[str, _Value]] = {
@@ -101,6 +103,7 @@ issues = [
   "citizen-encryption",
   "ocsp-responder",
   "internal-tls",
+  "time-stamping",
 ]
 subject = [
   {{ type = "C", value = "TW" }},

@@ -8,6 +8,8 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from ca_core.audit import web as audit_web
+from ca_core.backup.service import verify_restored
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.logs import configure_logs
 from ca_core.kernel.settings import Role, Settings, load_settings
@@ -20,12 +22,23 @@ from ca_core.kernel.web.messages import Catalogues
 from ca_core.kernel.web.pages import OWN_MESSAGES, OWN_STATIC, Pages
 from ca_core.kernel.web.security import RequestId, SecurityHeaders
 from ca_core.status import web as status_web
+from ca_core.status.crl_archive import crl_overdue
+from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
+from ca_core.timestamp import web as timestamp_web
 from idp.main import health
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import verify_current
 from idp.main.provider import Provider
 from idp.main.signer import signer_application
-from idp.main.worker import Job, authority_jobs, provider_jobs, responder_jobs, run_jobs, worker_jobs
+from idp.main.worker import (
+    Job,
+    authority_jobs,
+    checkpoint_jobs,
+    provider_jobs,
+    responder_jobs,
+    run_jobs,
+    worker_jobs,
+)
 
 SERVED = (Role.ALL, Role.IDP, Role.VA, Role.CA, Role.WORKER)
 """Roles that exist so far; the others come with their features."""
@@ -44,6 +57,7 @@ def build_app(settings: Settings) -> ASGIApp:
         raise ConfigurationError(f"role: {settings.role} is not built yet; there are {', '.join(SERVED)}")
     ca = CertificationAuthority(settings)
     verify_current(ca.database)
+    verify_restored(ca.database)
     if settings.role is Role.VA:
         return validation_authority_app(ca)
     if settings.role is Role.CA:
@@ -56,23 +70,33 @@ def build_app(settings: Settings) -> ASGIApp:
 def provider_app(ca: CertificationAuthority, provider: Provider) -> ASGIApp:
     """The provider's endpoints and pages; in the role `all` also status and the jobs, which any process may run."""
     routes, jobs = provider.routes(), provider_jobs(provider)
-    if ca.settings.role is Role.ALL:
-        routes += _status_routes(ca, provider.hop)
-        jobs = [*authority_jobs(ca), *jobs]
-    checks = {"database": lambda: verify_current(ca.database), "authorities": ca.login_validator}
-    return _app(ca, [*routes, *health.routes(checks, provider.hop)], provider.pages, jobs)
+    checks: dict[str, health.Check] = {
+        "database": lambda: verify_current(ca.database),
+        "authorities": ca.login_validator,
+    }
+    if ca.settings.role is not Role.ALL:
+        return _app(ca, [*routes, *health.routes(checks, provider.hop)], provider.pages, jobs)
+    checks["crl"] = lambda: crl_overdue(ca.crl_archive, ca.registry, ca.clock)
+    routes += [*_status_routes(ca, provider.hop), *health.routes(checks, provider.hop)]
+    return _with_ocsp(ca, _app(ca, routes, provider.pages, [*authority_jobs(ca), *jobs]), provider.hop)
 
 
 def validation_authority_app(ca: CertificationAuthority) -> ASGIApp:
-    """OCSP, CRLs and CA certificates. Its responders' certificates come from the role `ca`."""
+    """OCSP, CRLs, CA certificates, time stamps, the audit log. Its own certificates come from the role `ca`."""
     hop = Hop(ca.database)
     jobs = responder_jobs(ca) if ca.settings.role is Role.VA else []
-    return _app(ca, [*_status_routes(ca, hop), *_health(ca, hop)], _plain_pages(ca), jobs)
+    checks: dict[str, health.Check] = {
+        "database": lambda: verify_current(ca.database),
+        "crl": lambda: crl_overdue(ca.crl_archive, ca.registry, ca.clock),
+    }
+    routes: list[BaseRoute] = [*_status_routes(ca, hop), *health.routes(checks, hop)]
+    return _with_ocsp(ca, _app(ca, routes, _plain_pages(ca), jobs), hop)
 
 
 def certification_authority_app(ca: CertificationAuthority) -> ASGIApp:
     """The signer's port, and what a killed process left for it."""
-    return signer_application(ca, _lifespan(ca, [Job(name="issuance-recovery", every_s=3_600, run=ca.issuer.recover)]))
+    jobs = [Job(name="issuance-recovery", every_s=3_600, run=ca.issuer.recover), *checkpoint_jobs(ca)]
+    return signer_application(ca, _lifespan(ca, jobs))
 
 
 def worker_app(ca: CertificationAuthority) -> ASGIApp:
@@ -90,7 +114,15 @@ def _plain_pages(ca: CertificationAuthority) -> Pages:
 
 
 def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
-    return status_web.routes(ca.ocsp, ca.crl_archive, ca.registry, hop, ca.clock)
+    routes = status_web.routes(ca.ocsp, ca.crl_archive, ca.registry, hop, ca.clock)
+    routes += audit_web.routes(ca.published_log, ca.witnesses, hop)
+    if ca.timestamp_units is not None:
+        routes += timestamp_web.routes(ca.timestamp_authority(ca.timestamp_units), hop)
+    return routes
+
+
+def _with_ocsp(ca: CertificationAuthority, app: ASGIApp, hop: Hop) -> ASGIApp:
+    return OcspFirst(app, OcspEndpoint(ca.ocsp, hop))
 
 
 def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:

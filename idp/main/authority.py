@@ -5,21 +5,29 @@ from pathlib import Path
 from cryptography import x509
 
 from ca_core.audit import AuditLog
+from ca_core.audit.log_key import SoftwareLogKey
+from ca_core.audit.published import PublishedLog
+from ca_core.audit.publisher import CheckpointPublisher
 from ca_core.audit.sequencer import AuditSequencer
+from ca_core.audit.witnesses import Witnesses
 from ca_core.authorities.ceremony import CeremonyService
 from ca_core.authorities.model import Authority, AuthorityRole
 from ca_core.authorities.registry import AuthorityRegistry
+from ca_core.backup.journal import Journal
 from ca_core.cards.certification import CardCertification
 from ca_core.cards.management_key import ManagementKeys
 from ca_core.cards.service import CardService
 from ca_core.cards.store import CardStore
+from ca_core.crl_shards.service import ShardLayouts
 from ca_core.issuance.authority_issuer import AuthorityIssuer
+from ca_core.issuance.backlog import LintBacklogService
 from ca_core.issuance.service import IssuanceService
 from ca_core.issuance.store import CertificateStore, IntentStore
 from ca_core.kernel.clock import Clock, system_clock
 from ca_core.kernel.database import Database
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.rng import Rng, system_rng
+from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
 from ca_core.kernel.settings import Pkcs11Keys, Role, Settings, SoftwareKeys, read_passphrase, read_secret
 from ca_core.keys import KeyStore, SoftwareKeyStore
 from ca_core.keys.errors import KeyNotFound
@@ -38,6 +46,10 @@ from ca_core.status.crl_archive import CrlArchive
 from ca_core.status.ocsp import OcspResponder
 from ca_core.status.responders import Responders
 from ca_core.status.service import StatusService
+from ca_core.timestamp.clock_health import SteadyClock
+from ca_core.timestamp.records import TimestampRecords
+from ca_core.timestamp.service import TimestampAuthority
+from ca_core.timestamp.units import TimestampUnits
 from ca_core.validation.service import CertificateValidator
 
 
@@ -52,6 +64,11 @@ def open_key_store(keys: SoftwareKeys | Pkcs11Keys) -> KeyStore:
     return Pkcs11KeyStore(keys.module, keys.token_label, read_passphrase(keys.pin_file).decode("utf-8"))
 
 
+def second_place_of(settings: Settings) -> SecondPlace:
+    """Where what is revoked and issued is durable a second time, or nowhere, as the settings say."""
+    return WITHOUT_SECOND_PLACE if settings.second_place is None else Journal(settings.second_place)
+
+
 class NoKeys:
     """The key store of a role that holds none."""
 
@@ -62,6 +79,25 @@ class NoKeys:
     def private_key(self, label: str) -> PrivateKey:
         """Raises: KeyNotFound."""
         raise KeyNotFound(f"{label}: this role holds no keys")
+
+
+def open_log_key(settings: Settings, rng: Rng) -> SoftwareLogKey:
+    """The key that signs the audit log's checkpoints, under the name of the place where they are served.
+
+    Raises: ConfigurationError.
+    """
+    keys = settings.keys
+    if keys is None or settings.pki_base_url is None:
+        raise ConfigurationError("keys, pki_base_url: are missing")
+    path = settings.audit_log_key_file
+    if isinstance(keys, SoftwareKeys):
+        path, secret = path or keys.folder / "audit-log.pem", keys.passphrase_file
+    else:
+        secret = keys.pin_file
+    if path is None:
+        raise ConfigurationError("audit_log_key_file: is missing, and keys in a token need it")
+    origin = settings.pki_base_url.partition("://")[2] + "/log"
+    return SoftwareLogKey.open(path, read_passphrase(secret), origin, rng=rng)
 
 
 class CertificationAuthority:
@@ -83,6 +119,8 @@ class CertificationAuthority:
         self.sequencer = AuditSequencer(self.database, clock)
         self.registry = AuthorityRegistry(self.database, clock)
         self.certificates = CertificateStore()
+        self.shards = ShardLayouts(self.database, self.audit, clock)
+        self.second_place = second_place_of(settings)
         self.issuance = IssuanceService(
             database=self.database,
             registry=self.registry,
@@ -92,7 +130,10 @@ class CertificationAuthority:
             publication_url=settings.pki_base_url,
             clock=clock,
             rng=rng,
+            crl_shards=self.shards,
+            second_place=self.second_place,
         )
+        self.lint_backlog = LintBacklogService(self.database, self.issuance.profiles, self.audit, clock)
         self.ceremonies = CeremonyService(
             database=self.database,
             registry=self.registry,
@@ -103,13 +144,31 @@ class CertificationAuthority:
         )
         self.status_log = StatusLog()
         self.status = StatusService(self.status_log)
-        self.revocation = RevocationService(self.database, self.certificates, self.audit, clock)
-        self.crls = CrlService(self.database, self.registry, self.key_store, self.status_log, self.audit, clock)
+        self.revocation = RevocationService(
+            self.database, self.certificates, self.audit, clock, second_place=self.second_place
+        )
+        self.crls = CrlService(
+            self.database,
+            self.registry,
+            self.key_store,
+            self.status_log,
+            self.audit,
+            clock,
+            publication_url=settings.pki_base_url,
+            shards=self.shards,
+            second_place=self.second_place,
+        )
         self.crl_archive = CrlArchive(self.database, self.registry)
         self.responders = Responders(self.database, self.registry, self.key_store, self.status, clock)
         self.ocsp = OcspResponder(
             self.database, self.registry, self.certificates, self.status, self.status_log, self.responders, clock
         )
+        self.published_log = PublishedLog(self.database)
+        self.witnesses = Witnesses(self.database, self.audit, clock)
+        self.timestamp_records = TimestampRecords(self.database, self.audit, clock)
+        self.timestamp_units = None
+        if settings.timestamp_authority is not None:
+            self.timestamp_units = self.units_of(settings.timestamp_authority)
 
         self.issuer: IssuanceService | RemoteIssuance = self.issuance
         self.lists: CrlService | RemoteLists = self.crls
@@ -120,6 +179,23 @@ class CertificationAuthority:
     def ensure_responders(self) -> list[str]:
         """As `Responders.ensure`, with the keys of this role's own key store and whoever signs for it."""
         return self.responders.ensure(ProvingIssuer(self.issuer, self.key_store), self.rng)
+
+    def units_of(self, slug: str) -> TimestampUnits:
+        """The time-stamping units that an authority certifies."""
+        return TimestampUnits(self.database, self.registry, self.key_store, self.status, self.clock, authority=slug)
+
+    def ensure_timestamp_unit(self, units: TimestampUnits) -> bool:
+        """As `TimestampUnits.ensure`, with the keys of this role's own key store and whoever signs for it."""
+        return units.ensure(ProvingIssuer(self.issuer, self.key_store), self.rng)
+
+    def timestamp_authority(self, units: TimestampUnits) -> TimestampAuthority:
+        """What answers requests for time stamps by this process's clock."""
+        clock = self.clock
+        return TimestampAuthority(units, self.timestamp_records, SteadyClock(clock), clock, self.rng)
+
+    def checkpoint_publisher(self) -> CheckpointPublisher:
+        """What signs the audit log's checkpoints; makes their key where there is none. Raises: ConfigurationError."""
+        return CheckpointPublisher(self.database, open_log_key(self.settings, self.rng), self.clock)
 
     def close(self) -> None:
         """Ends its connections."""

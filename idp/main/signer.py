@@ -22,6 +22,7 @@ from ca_core.signer.service import SignerService
 from ca_core.signer.tls import TlsFiles, server_context, server_options
 from ca_core.signer.web import signer_app
 from ca_core.status import ocsp_store
+from ca_core.timestamp import store as timestamp_store
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import verify_current
 
@@ -39,8 +40,8 @@ class SignerRecords:
     def person(self, tx: Transaction, person_id: str) -> Person | None:
         return self._persons.find(tx, person_id)
 
-    def responder_orders(self, tx: Transaction, authority_id: int) -> Sequence[str]:
-        return ocsp_store.open_orders(tx, authority_id)
+    def orders(self, tx: Transaction, authority_id: int) -> Sequence[str]:
+        return [*ocsp_store.open_orders(tx, authority_id), *timestamp_store.open_orders(tx, authority_id)]
 
 
 def signer_service(ca: CertificationAuthority) -> SignerService:

@@ -29,8 +29,8 @@ class Job:
 
 
 def authority_jobs(ca: CertificationAuthority) -> list[Job]:
-    """What the certification authority needs: open issuances ended, lists and responders fresh, the log chained."""
-    jobs = [*signing_jobs(ca), *responder_jobs(ca), *keeping_jobs(ca)]
+    """What the certification authority needs: open issuances ended, lists and responders fresh, the log sequenced."""
+    jobs = [*signing_jobs(ca), *checkpoint_jobs(ca), *responder_jobs(ca), *keeping_jobs(ca)]
     if ca.settings.card_authority is not None:
         cards = ca.cards()
         jobs.append(Job(name="card-recovery", every_s=300, run=lambda: cards.recover(_ACTOR)))
@@ -45,9 +45,25 @@ def signing_jobs(ca: CertificationAuthority) -> list[Job]:
     ]
 
 
+def checkpoint_jobs(ca: CertificationAuthority) -> list[Job]:
+    """Where the audit log's key is: in the role `ca`, or `all`."""
+    publisher = ca.checkpoint_publisher()
+    return [Job(name="audit-checkpoint", every_s=10, run=publisher.publish_due)]
+
+
 def responder_jobs(ca: CertificationAuthority) -> list[Job]:
-    """What is done where OCSP keys are: in the role `va`, or `all`."""
-    return [Job(name="ocsp-responders", every_s=3_600, run=ca.ensure_responders)]
+    """What is done where the keys for OCSP and time stamps are: in the role `va`, or `all`."""
+    jobs = [
+        Job(name="ocsp-responders", every_s=3_600, run=ca.ensure_responders),
+        Job(name="ocsp-answers", every_s=2, run=ca.ocsp.presigned.run_once),
+    ]
+    units = ca.timestamp_units
+    if units is not None:
+        jobs += [
+            Job(name="timestamp-unit", every_s=3_600, run=lambda: ca.ensure_timestamp_unit(units)),
+            Job(name="timestamp-seal", every_s=300, run=lambda: ca.timestamp_records.seal(_ACTOR)),
+        ]
+    return jobs
 
 
 def keeping_jobs(ca: CertificationAuthority) -> list[Job]:
@@ -55,6 +71,7 @@ def keeping_jobs(ca: CertificationAuthority) -> list[Job]:
     return [
         Job(name="audit-chain", every_s=1, run=ca.sequencer.run_once),
         Job(name="audit-sweep", every_s=3_600, run=ca.sequencer.sweep),
+        Job(name="lint-backlog", every_s=60, run=ca.lint_backlog.lint_backlog),
         Job(name="statements", every_s=60, run=lambda: _forget_statements(ca)),
     ]
 

@@ -18,8 +18,7 @@ from ca_core.kernel.database import Database, Statement
 from ca_core.keys.errors import KeyNotFound
 from ca_core.keys.model import PrivateKey
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
-from ca_core.status import CrlArchive, CrlService
-from ca_core.status import crl_store as store
+from ca_core.status import CrlArchive, CrlService, crl_store
 from ca_core.status.errors import AuthorityExpired, CrlSuperseded, SigningFault
 from ca_core.status.signing import sign_digest
 from support.fakes import FakeClock, SeededRng

@@ -40,7 +40,7 @@ def card_evidence(slot: CardSlot = CardSlot.AUTHENTICATION) -> Evidence:
         request=request,
         card=CARD,
         person=PERSON,
-        responder_orders=frozenset(),
+        orders=frozenset(),
         card_authority="citizen-g1",
     )
 
@@ -60,7 +60,7 @@ def own_evidence(role: CallerRole, profile: str, **members: Any) -> Evidence:  #
         request=request,
         card=None,
         person=None,
-        responder_orders=frozenset({"ocsp-citizen-g1-1"}),
+        orders=frozenset({"ocsp-citizen-g1-1"}),
         card_authority=None,
     )
 
@@ -107,7 +107,7 @@ def test_a_responder_and_a_renewal(role: CallerRole) -> None:
         with_request(card_evidence(), actor="system:admin"),
         with_request(card_evidence(), csr=None),
         with_request(card_evidence(), profile="citizen-legacy-signature"),
-        replace(responder_evidence(), responder_orders=frozenset()),
+        replace(responder_evidence(), orders=frozenset()),
         *(replace(responder_evidence(), caller=caller(role)) for role in CallerRole if role is not CallerRole.VA),
         with_request(responder_evidence(), common_name="Root"),
         with_request(responder_evidence(), csr=None),
