@@ -170,6 +170,7 @@ class CrlService:
         validity = self._settings.validity if kind is CrlKind.COMPLETE else self._settings.delta_validity
         next_update = min(now + validity, authority.certificate.not_valid_after_utc)
         with self._database.write() as tx:
+            crl_store.lock_unfinished(tx, authority.id)
             crl_store.give_up_abandoned(tx, authority.id, before=now - _ABANDONED_AFTER)
             crl_store.drop_given_up_content(tx, authority.id)
             number = next_crl_number(crl_store.last_number(tx, authority.id), now)
@@ -297,6 +298,7 @@ class CrlService:
             writer.flush(tx)
             for part in parts:
                 crl_store.add_shard(tx, part)
+            crl_store.lock_unfinished(tx, authority.id)
             before = crl_store.latest(tx, authority.id, whole.kind)
             delta = crl_store.latest(tx, authority.id, CrlKind.DELTA)
             if not crl_store.publish(tx, whole):

@@ -142,6 +142,12 @@ _PUBLISH = Statement(
         chunks=bindparam("chunk_count"),
     )
 )
+_LOCK_UNFINISHED = Statement(
+    select(crls.c.id)
+    .where(crls.c.authority_id == bindparam("authority_id"), crls.c.state == BUILDING)
+    .order_by(crls.c.number)
+    .with_for_update(key_share=True)
+)
 _GIVE_UP = Statement(
     update(crls)
     .where(
@@ -198,6 +204,12 @@ _DROP_GIVEN_UP_CONTENT = Statement(
         )
     )
 )
+
+
+def lock_unfinished(tx: Transaction, authority_id: int) -> None:
+    """Locks what is being made, in one order for everybody: two publishers that give up lower numbers wait, where in
+    the order of an UPDATE they could hold each other's rows."""
+    tx.all(_LOCK_UNFINISHED, authority_id=authority_id)
 
 
 def last_number(tx: Transaction, authority_id: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
-from dilithium_py.ml_dsa import ML_DSA_65, ML_DSA_87  # type: ignore[import-untyped]  # it has no types
+from dilithium_py.ml_dsa import ML_DSA_65, ML_DSA_87
 
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.issuance import IssuanceRequest, IssuedCertificate, PossessionNotProven
@@ -23,7 +23,7 @@ from ca_core.keys.pkcs11 import Pkcs11KeyStore
 from ca_core.revocation.log import StatusLog
 from ca_core.revocation.model import RevocationReason
 from ca_core.revocation.service import RevocationService
-from ca_core.status.crl import CrlArchive, CrlService
+from ca_core.status import CrlArchive, CrlService
 from ca_core.status.signing import hasher_of, sign_digest, verify_digest_signature
 from support.fakes import FakeClock, SeededRng
 from support.pki import World, ceremony, certification_request, citizen_request, new_key

@@ -11,11 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from ca_core.kernel.database import sqlite_url
-from ca_core.kernel.errors import ConfigurationError
-from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE
-from ca_core.kernel.settings import load_settings
 from idp.commands import backup, migrate
-from idp.main.continuity import second_place_of
 from support.fakes import START
 from support.old_house import OldHouse, national_id, write_folder, write_holders
 from support.tables import create_tables
@@ -108,18 +104,3 @@ def test_an_operator_moves_a_house_in_backs_it_up_and_brings_it_back(run: Run, t
     assert (report["certificates"], report["changes"], report["without_journal"]) == (5, 1, False)
     assert "backup_target_not_empty" in run(backup.app, "restore", tmp_path / "backup", config="new.toml", status=1)
     assert "backup_exists" in run(backup.app, "create", tmp_path / "backup", status=1)
-
-
-def test_a_second_place_is_named_or_refused_by_the_dangerous_name(tmp_path: Path) -> None:
-    for lines, is_accepted in (
-        ("", False),
-        (f'second_place = "{tmp_path}/s"\nwithout_second_place = true', False),
-        ("without_second_place = true", True),
-        (f'second_place = "{tmp_path}/s"', True),
-    ):
-        settings = load_settings(write_config(tmp_path, "c.toml", tmp_path / "x.db", second_place=lines))
-        if is_accepted:
-            assert (second_place_of(settings) is WITHOUT_SECOND_PLACE) == settings.without_second_place
-        else:
-            with pytest.raises(ConfigurationError):
-                second_place_of(settings)

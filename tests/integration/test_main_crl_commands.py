@@ -47,7 +47,7 @@ def test_refusals(folder: Path) -> None:
     refused = run(folder, "crl-shards", "--authority", "citizen-g1", "--count", "1025")
     assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "shard_layout_refused")
     made = run(folder, "crl-shards", "--authority", "citizen-g1", "--count", "4")
-    assert made.stdout == "layout 1 of citizen-g1: shards 0 to 3\n"
+    assert made.stdout == "layout 2 of citizen-g1: shards 4 to 7\n"
 
 
 def test_a_fault_is_an_exit_status(folder: Path) -> None:

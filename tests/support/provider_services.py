@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 from ca_core.audit.service import AuditLog
 from ca_core.kernel.clock import Clock
@@ -121,7 +121,7 @@ class Provider:
             audit=audit,
         )
 
-    def routes(self, *, cookies: CookieNames, csrf: Csrf, pages: Pages, hop: Hop) -> list[Route]:
+    def routes(self, *, cookies: CookieNames, csrf: Csrf, pages: Pages, hop: Hop) -> list[BaseRoute]:
         """The endpoints, the busiest first: a router tries them in order."""
         parts, incidents = self._parts, self._incidents
         jwks = parts.token_keys.jwks(*parts.statement_keys)

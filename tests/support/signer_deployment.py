@@ -186,6 +186,7 @@ class Deployment:
             "pki_base_url": "http://pki.example.tw/pki",
             "card_authority": AUTHORITY,
             "log_level": "warning",
+            "without_second_place": True,
         }
         if role not in ("admin", "worker"):
             keys = self.folder / f"keys-{role}"

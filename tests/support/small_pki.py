@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ca_core.authorities.errors import AuthorityNotFound
 from ca_core.authorities.model import Authority, AuthorityRole
+from ca_core.crl_shards import shard_named_by
 from ca_core.issuance.model import IssuanceRequest, IssuedCertificate
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Transaction
@@ -231,6 +232,7 @@ class SmallPki:
             profiles=ALL_PROFILES if parent is not None else frozenset({"issuing-ca", "ocsp-responder"}),
         )
         self.authorities.kept.append(authority)
+        certificate = builder.sign(signing_key, hashes.SHA256())
         return authority
 
     def issue(
@@ -282,7 +284,8 @@ class SmallPki:
             certificate_id=number,
             authority_id=authority.id,
             serial=chosen,
-            certificate=builder.sign(signing_key, hashes.SHA256()),
+            certificate=certificate,
+            crl_shard=shard_named_by(certificate),
             profile=recorded_profile or profile,
             person_id=f"person-{number}",
             card_number=f"{number:016d}",

@@ -33,6 +33,7 @@ def set_file(threshold: int = 2, keys: tuple[PrivateKey, ...] = KEYS) -> bytes:
 def signed(key: PrivateKey, octets: bytes) -> bytes:
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(octets, PKCS1v15(), hashes.SHA256())
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key.sign(octets, ec.ECDSA(hashes.SHA256()))
 
 
@@ -171,7 +172,16 @@ def test_openssl_makes_an_approval(world: World, custodians: CustodianService, t
         pem = tmp_path / f"{index}.pem"
         pem.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         (tmp_path / "approval.txt").write_bytes(approval_text(held.digest))
-        command = [required_program("openssl"), "dgst", "-sha256", "-sign", str(pem), "-out", "sig", "approval.txt"]
+        command = [
+            str(required_program("openssl")),
+            "dgst",
+            "-sha256",
+            "-sign",
+            str(pem),
+            "-out",
+            "sig",
+            "approval.txt",
+        ]
         subprocess.run(command, cwd=tmp_path, check=True, timeout=30)
         custodians.approve(held.digest, (tmp_path / "sig").read_bytes(), actor="operator:1")
     assert world.hold(held).authorities

@@ -26,8 +26,8 @@ def record(number: int) -> dict[str, str | int | None]:
     return {"kind": "status", "seq": number, "actor": "王", "shard": None}
 
 
-def numbers(journal: Journal) -> list[object]:
-    return [found["seq"] for found in journal.records(journal.start())]
+def numbers(journal: Journal) -> list[int]:
+    return [int(found["seq"] or 0) for found in journal.records(journal.start())]
 
 
 def test_what_was_appended_is_read_back_in_order_from_any_place(folder: Path) -> None:

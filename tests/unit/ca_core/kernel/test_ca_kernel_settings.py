@@ -31,6 +31,7 @@ def members(tmp_path: Path) -> dict[str, Any]:
         "login_authorities": ["citizen-g3"],
         "trusted_root_files": [tmp_path / "root.pem"],
         "pki_base_url": "http://pki.example/pki",
+        "second_place": tmp_path / "second-place",
     }
 
 

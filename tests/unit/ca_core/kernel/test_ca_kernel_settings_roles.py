@@ -8,6 +8,7 @@ import pytest
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.settings import (
     NEEDED_BY,
+    WITH_SECOND_PLACE,
     NationalIdSettings,
     Pkcs11Keys,
     Role,
@@ -37,6 +38,21 @@ def members(tmp_path: Path, secret: Path) -> dict[str, Any]:
         "card_master_key_file": secret,
         "login_authorities": ["citizen-g3"],
         "trusted_root_files": [str(tmp_path / "root.pem")],
+        "second_place": tmp_path / "second-place",
+        "ca_connection": {"url": "https://ca.internal.example:8443", **tls_files(tmp_path, secret)},
+        "ca_port": {
+            **tls_files(tmp_path, secret),
+            "client_authority": "citizen-g3",
+            "clients": {"va": {"operations": ["issue"]}, "worker": {"operations": "publish-due, recover"}},
+        },
+    }
+
+
+def tls_files(folder: Path, secret: Path) -> dict[str, Path]:
+    return {
+        "certificate_file": folder / "chain.pem",
+        "key_file": secret,
+        "trusted_root_file": folder / "root.pem",
     }
 
 
@@ -65,6 +81,7 @@ def test_nothing_at_all() -> None:
         "issuer",
         "database_url",
         "keys",
+        "without_second_place",
         "national_id",
         "pairwise_secret_file",
         "csrf_secret_file",
@@ -176,12 +193,35 @@ def test_unknown_names_are_refused_wherever_they_stand(
     ],
 )
 def test_refused(members: dict[str, Any], changed: dict[str, Any], fault: str) -> None:
+    for section in ("ca_connection", "ca_port"):
+        if section in changed:
+            changed = changed | {section: members[section] | changed[section]}
     assert [line.partition(":")[0] for line in faults_of(**members | changed)] == [fault]
 
 
 def test_the_current_key_must_be_among_the_keys(members: dict[str, Any]) -> None:
     members["national_id"] |= {"current": "k2"}
     assert faults_of(**members) == ["national_id: current names none of the keys"]
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("without", [False, True])
+def test_a_second_place_is_named_or_refused_by_the_dangerous_switch(
+    members: dict[str, Any], secret: Path, role: Role, named: bool, without: bool
+) -> None:
+    del members["second_place"]
+    chosen: dict[str, Any] = {"second_place": secret.parent / "s"} if named else {}
+    if (named and without) or (not named and not without and role in WITH_SECOND_PLACE):
+        faults = faults_of(**_needed(members, role), **chosen, without_second_place=without)
+        assert [line.partition(":")[0] for line in faults] == ["without_second_place"]
+    else:
+        settings = load_settings(**_needed(members, role), **chosen, without_second_place=without)
+        assert settings.without_second_place is without
+
+
+def _needed(members: dict[str, Any], role: Role) -> dict[str, Any]:
+    return {"role": role} | members
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o644, 0o777])

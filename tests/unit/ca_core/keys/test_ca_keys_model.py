@@ -3,6 +3,8 @@
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from ca_core.keys import KeyAlgorithm, key_algorithm_of, key_digest, key_identifier
 from ca_core.keys.errors import KeyAlgorithmRefused
@@ -15,6 +17,7 @@ def test_a_key_has_its_algorithm_and_its_names(algorithm: KeyAlgorithm) -> None:
     key = new_key(algorithm)
     public = key.public_key()
     assert key_algorithm_of(key) is key_algorithm_of(public) is algorithm
+    assert isinstance(public, RSAPublicKey | EllipticCurvePublicKey)
     assert algorithm.size_bits == public.key_size
     assert key_identifier(public) == x509.SubjectKeyIdentifier.from_public_key(public).digest
     assert spki_octets(public).endswith(public_key_bits(public))

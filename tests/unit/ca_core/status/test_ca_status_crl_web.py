@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 
@@ -50,12 +50,12 @@ class MemoryArchive:
             raise AuthorityNotFound(slug)
 
 
-def get(tmp_path: Path, path: str, **headers: str) -> httpx.Response:
+def get(tmp_path: Path, path: str, **headers: str) -> httpx2.Response:
     hop = Hop(Database.open(sqlite_url(tmp_path / "unused.db")))
     app = Starlette(routes=crl_routes(MemoryArchive(), hop, FakeClock()))  # type: ignore[arg-type]  # a fake of the same shape
 
-    async def send() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://pki.test") as client:
+    async def send() -> httpx2.Response:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://pki.test") as client:
             return await client.get(path, headers=headers)
 
     return asyncio.run(send())

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, bindparam, insert, select
@@ -69,7 +70,7 @@ def test_a_commit_that_fails_is_every_callers_failure(things: Database, monkeypa
         def __init__(self, connection: sqlite3.Connection) -> None:
             self._connection = connection
 
-        def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as sqlite3 has it
             if sql == "COMMIT":
                 commits.append(sql)
                 raise sqlite3.OperationalError("disk I/O error")
