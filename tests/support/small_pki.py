@@ -232,7 +232,6 @@ class SmallPki:
             profiles=ALL_PROFILES if parent is not None else frozenset({"issuing-ca", "ocsp-responder"}),
         )
         self.authorities.kept.append(authority)
-        certificate = builder.sign(signing_key, hashes.SHA256())
         return authority
 
     def issue(
@@ -280,6 +279,7 @@ class SmallPki:
             builder = builder.add_extension(x509.OCSPNoCheck(), False)
         for value, critical in extra:
             builder = builder.add_extension(value, critical)
+        certificate = builder.sign(signing_key, hashes.SHA256())
         issued = IssuedCertificate(
             certificate_id=number,
             authority_id=authority.id,
