@@ -87,7 +87,7 @@ def resume(authority: AuthorityOption, serial: SerialOption, config: ConfigOptio
 def crl(authority: AuthorityOption, config: ConfigOption = None) -> None:
     """Makes and publishes the authority's next CRL now."""
     with opened(config) as ca:
-        record = ca.crls.publish(authority)
+        record = ca.lists.publish(authority)
         print(f"CRL {record.number}: {record.entries} entries, {record.size_bytes} octets")
 
 

@@ -64,7 +64,9 @@ def show(rows: list[dict[str, object]], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table(*(rows[0] if rows else ["nothing"]))
+    table = Table()
+    for name in rows[0] if rows else ["nothing"]:
+        table.add_column(name, overflow="fold")  # a number that is cut short is worse than one on two lines
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)
