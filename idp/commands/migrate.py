@@ -123,7 +123,7 @@ def _show(found: list[ImportReport], *, as_json: bool) -> None:
         {
             "kind": report.kind.value,
             "file": report.name,
-            "digest": report.digest,
+            "digest": report.digest if as_json else report.digest[:12],
             "accepted": report.accepted,
             "known": report.known,
             "refused": report.refused,

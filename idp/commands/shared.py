@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -64,7 +65,7 @@ def show(rows: list[dict[str, object]], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in rows[0] if rows else ["nothing"]:
         table.add_column(name, overflow="fold")  # a number that is cut short is worse than one on two lines
     for row in rows:
