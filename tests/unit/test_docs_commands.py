@@ -93,7 +93,7 @@ def _faults(words: tuple[str, ...], *, whole: bool) -> list[str]:
         if getattr(option, "is_flag", False):
             continue
         if rest and not rest[0].startswith("-"):
-            value, kind = rest.pop(0), option.bare_type()
+            value, kind = rest.pop(0), option.type_descriptor.annotation
             if isinstance(kind, EnumType) and value not in {str(one.value) for one in list[Any](kind)}:
                 return [f"{line}: {word} is never {value}"]
         elif whole:
