@@ -94,7 +94,12 @@ def _faults(words: tuple[str, ...], *, whole: bool) -> list[str]:
             continue
         if rest and not rest[0].startswith("-"):
             value, kind = rest.pop(0), option.type_descriptor.annotation
-            if isinstance(kind, EnumType) and value not in {str(one.value) for one in list[Any](kind)}:
+            is_placeholder = value.isupper() and not whole
+            if (
+                isinstance(kind, EnumType)
+                and not is_placeholder
+                and value not in {one.value for one in list[Any](kind)}
+            ):
                 return [f"{line}: {word} is never {value}"]
         elif whole:
             return [f"{line}: {word} without a value"]
