@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ca_core.backup.service import verify_restored
-from ca_core.kernel.errors import DomainError
+from ca_core.kernel.errors import ConfigurationError, DomainError
 from ca_core.kernel.settings import load_settings
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import verify_current
@@ -42,10 +42,16 @@ def refusals() -> Iterator[None]:
 
 
 @contextmanager
-def opened(config: Path | None, *, current: bool = True) -> Iterator[CertificationAuthority]:
-    """The services of the configured deployment, its database at this code's schema unless `current` is off."""
+def opened(config: Path | None, *, current: bool = True, durable: bool = False) -> Iterator[CertificationAuthority]:
+    """The services of the configured deployment, its database at this code's schema unless `current` is off.
+
+    durable: what is done must reach the second place, also under the settings of a role that has no need of one.
+    """
     with refusals():
-        ca = CertificationAuthority(load_settings(config))
+        settings = load_settings(config)
+        if durable and settings.second_place is None and not settings.without_second_place:
+            raise ConfigurationError("second_place: is missing, and what this command does must be durable there")
+        ca = CertificationAuthority(settings)
         try:
             if current:
                 verify_current(ca.database)

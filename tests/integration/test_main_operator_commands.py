@@ -86,3 +86,24 @@ def test_a_table_cuts_nothing_short(config: Path, monkeypatch: pytest.MonkeyPatc
     shown = run("ca", "list", "--config", config).stdout
     assert "…" not in shown
     assert identifier[:8] in shown and identifier[-4:] in shown
+
+
+def test_nothing_is_revoked_past_the_second_place(config: Path) -> None:
+    other = config.with_name("idp.toml")
+    lines = [line for line in config.read_text("utf-8").splitlines() if "second_place" not in line]
+    other.write_text("\n".join(['role = "idp"', *lines]), "utf-8")
+    ca = CertificationAuthority(load_settings(config))
+    try:
+        with ca.database.read() as tx:
+            head = ca.status_log.head(tx)
+            refused = run("ca", "revoke", "--authority", "root-g1", "--serial", "1", "--config", other)
+            assert (refused.exit_code, refused.stderr.split(",")[0]) == (
+                1,
+                "configuration_error: second_place: is missing",
+            )
+            assert ca.status_log.head(tx) == head
+    finally:
+        ca.close()
+    assert "second_place: is missing" in run("card", "revoke", "1", "--config", other).stderr
+    assert "second_place: is missing" in run("card", "suspend", "1", "--config", other).stderr
+    assert "card_not_found" in run("card", "revoke", "1", "--config", config).stderr
