@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(server.serve)
 app.command("check-config")(server.check_config)
+app.command("provider-keys")(server.provider_keys)
 crl.register(ca.app)
 ca.app.command("internal-certificate")(internal.internal_certificate)
 ca.app.add_typer(custodians.app, name="custodians")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import track
 
 from ca_core.audit.folder import export_log, format_opening, open_log_files, openings
@@ -16,9 +17,10 @@ from ca_core.audit.offline import verify_copy
 from ca_core.audit.published import PublishedLog
 from ca_core.audit.verification import verify_log
 from ca_core.audit.witnesses import Witnesses
-from ca_core.kernel.errors import DomainError
+from ca_core.kernel.errors import ConfigurationError, DomainError
+from ca_core.kernel.settings import Role
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, refusals, show
-from idp.main.authority import CertificationAuthority
+from idp.main.authority import CertificationAuthority, open_log_key
 
 app = command_group("The audit log.")
 witness = command_group("Outside witnesses of the log.")
@@ -88,6 +90,15 @@ def verify(
     )
 
 
+@app.command("key")
+def show_key(config: ConfigOption = None) -> None:
+    """Prints the log's public key, which auditors and witnesses must have from elsewhere than from its copies."""
+    with opened(config) as ca:
+        if ca.settings.role not in (Role.ALL, Role.CA):
+            raise ConfigurationError(f"role: the log's key is not where {ca.settings.role} is, but with the role ca")
+        print(open_log_key(ca.settings, ca.rng).verifier_key.text)
+
+
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where the copy is made or brought up to date.")],
@@ -109,7 +120,8 @@ def open_events(
     with opened(config) as ca:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="ascii") as output:
-            for line in track(openings(ca.database, first, last), "events", total=None, transient=True):
+            console = Console(stderr=True)
+            for line in track(openings(ca.database, first, last), "events", transient=True, console=console):
                 output.write(line + "\n")
 
 

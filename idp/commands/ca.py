@@ -65,21 +65,21 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """Ends one certificate for good."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         ca.revocation.revoke(ca.registry.by_slug(authority).id, parse_serial(serial), reason, operator())
 
 
 @app.command()
 def suspend(authority: AuthorityOption, serial: SerialOption, config: ConfigOption = None) -> None:
     """Stops one certificate until it is resumed or revoked."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         ca.revocation.suspend(ca.registry.by_slug(authority).id, parse_serial(serial), operator())
 
 
 @app.command()
 def resume(authority: AuthorityOption, serial: SerialOption, config: ConfigOption = None) -> None:
     """Makes a suspended certificate valid again."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         ca.revocation.resume(ca.registry.by_slug(authority).id, parse_serial(serial), operator())
 
 
@@ -87,7 +87,7 @@ def resume(authority: AuthorityOption, serial: SerialOption, config: ConfigOptio
 def crl(authority: AuthorityOption, config: ConfigOption = None) -> None:
     """Makes and publishes the authority's next CRL now."""
     with opened(config) as ca:
-        record = ca.crls.publish(authority)
+        record = ca.lists.publish(authority)
         print(f"CRL {record.number}: {record.entries} entries, {record.size_bytes} octets")
 
 

@@ -43,21 +43,21 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """Ends every certificate of the card for good."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         _each(ca, card_number, lambda one: ca.revocation.revoke(one.authority_id, one.serial, reason, operator()))
 
 
 @app.command()
 def suspend(card_number: CardArgument, config: ConfigOption = None) -> None:
     """Stops every certificate of the card until they are resumed or revoked."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         _each(ca, card_number, lambda one: ca.revocation.suspend(one.authority_id, one.serial, operator()))
 
 
 @app.command()
 def resume(card_number: CardArgument, config: ConfigOption = None) -> None:
     """Makes the card's suspended certificates valid again."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         _each(ca, card_number, lambda one: ca.revocation.resume(one.authority_id, one.serial, operator()))
 
 

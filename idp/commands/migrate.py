@@ -38,7 +38,7 @@ def import_authority(
     config: ConfigOption = None,
 ) -> None:
     """Records an authority by its certificate (DER or PEM). Without its key, its lists are not signed here."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         try:
             with certificate.open("rb") as file:
                 octets = file.read(MAX_CERTIFICATE_BYTES + 1)
@@ -68,7 +68,7 @@ def import_certificates(
     as_json: JsonOption = False,
 ) -> None:
     """Takes in certificates: a folder of DER or PEM files, a PEM bundle, or LDIF."""
-    with opened(config) as ca, _progress() as told:
+    with opened(config, durable=True) as ca, _progress() as told:
         report = _service(ca, with_holders=not without_holders).import_certificates(
             source, authority, actor=operator(), without_holders=without_holders, told=told
         )
@@ -80,7 +80,7 @@ def import_crl(
     source: SourceArgument, authority: AuthorityOption, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Takes in a list's entries as status changes, with their own dates and reasons."""
-    with opened(config) as ca, _progress() as told:
+    with opened(config, durable=True) as ca, _progress() as told:
         report = _service(ca, with_holders=False).import_crl(source, authority, actor=operator(), told=told)
     _show([report], as_json=as_json)
 
@@ -123,7 +123,7 @@ def _show(found: list[ImportReport], *, as_json: bool) -> None:
         {
             "kind": report.kind.value,
             "file": report.name,
-            "digest": report.digest,
+            "digest": report.digest if as_json else report.digest[:12],
             "accepted": report.accepted,
             "known": report.known,
             "refused": report.refused,

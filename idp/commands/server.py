@@ -10,9 +10,10 @@ import uvicorn
 
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.settings import CONFIG_VARIABLE, PREFIX, Role, load_settings
-from idp.commands.shared import ConfigOption, refusals
+from idp.commands.shared import ConfigOption, opened, refusals
 from idp.main.app import build_app
 from idp.main.signer import signer_server_options
+from idp.provider_keys.loading import ES256_LABEL, RS256_LABEL, make_provider_keys
 
 KEEP_ALIVE_S = 30
 """How long an idle connection is kept."""
@@ -20,7 +21,9 @@ KEEP_ALIVE_S = 30
 
 def serve(
     config: ConfigOption = None,
-    role: Annotated[Role, typer.Option(help="What this process serves.")] = Role.ALL,
+    role: Annotated[
+        Role | None, typer.Option(help="What this process serves; else the settings' role.", show_default=False)
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
     certificate: Annotated[
         Path | None, typer.Option(help="The TLS certificate chain, PEM.", show_default=False)
@@ -32,15 +35,15 @@ def serve(
 ) -> None:
     """Serve a role, with settings from a file and the environment."""
     with refusals():
-        settings = load_settings(config, role=role)
-        if role is Role.CA:
+        settings = load_settings(config) if role is None else load_settings(config, role=role)
+        if settings.role is Role.CA:
             _refuse_own_transport(certificate, key, behind_proxy=behind_proxy)
             transport = signer_server_options(settings)
         else:
             _verify_transport(settings.issuer, settings.host, tls=certificate is not None, behind_proxy=behind_proxy)
             transport = {"http": "httptools", "ssl_certfile": certificate, "ssl_keyfile": key}
         build_app(settings)  # every fault shows here, before a worker process is started
-    _hand_down(config, role)
+    _hand_down(config, settings.role)
     uvicorn.run(
         "idp.main.app:create_app",
         factory=True,
@@ -58,6 +61,13 @@ def serve(
         h11_max_incomplete_event_size=16_384,
         **transport,
     )
+
+
+def provider_keys(config: ConfigOption = None) -> None:
+    """Makes the keys that sign tokens and statements, where they are missing. Before the first `serve`."""
+    with opened(config) as ca:
+        make_provider_keys(ca.key_store, ca.settings.statement_key_label)
+    print(f"{ES256_LABEL}, {RS256_LABEL}, {ca.settings.statement_key_label}")
 
 
 def check_config(config: ConfigOption = None) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from ca_core.backup.service import verify_restored
-from ca_core.kernel.errors import DomainError
+from ca_core.kernel.errors import ConfigurationError, DomainError
 from ca_core.kernel.settings import load_settings
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import verify_current
@@ -41,10 +42,16 @@ def refusals() -> Iterator[None]:
 
 
 @contextmanager
-def opened(config: Path | None, *, current: bool = True) -> Iterator[CertificationAuthority]:
-    """The services of the configured deployment, its database at this code's schema unless `current` is off."""
+def opened(config: Path | None, *, current: bool = True, durable: bool = False) -> Iterator[CertificationAuthority]:
+    """The services of the configured deployment, its database at this code's schema unless `current` is off.
+
+    durable: what is done must reach the second place, also under the settings of a role that has no need of one.
+    """
     with refusals():
-        ca = CertificationAuthority(load_settings(config))
+        settings = load_settings(config)
+        if durable and settings.second_place is None and not settings.without_second_place:
+            raise ConfigurationError("second_place: is missing, and what this command does must be durable there")
+        ca = CertificationAuthority(settings)
         try:
             if current:
                 verify_current(ca.database)
@@ -64,9 +71,9 @@ def show(rows: list[dict[str, object]], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in rows[0] if rows else ["nothing"]:
-        table.add_column(name, overflow="fold")  # a cut value would be of no use
+        table.add_column(name, overflow="fold")  # a number that is cut short is worse than one on two lines
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)

@@ -7,11 +7,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.authorities.errors import AuthorityNotFound
 from ca_core.backup.journal import found_journal
-from ca_core.keys import KeyAlgorithm, KeyNotFound, KeyStore
 from idp.demo.configuration import ISSUING, ROOT, ROOT_FILE, ceremony_text
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import upgrade_all
-from idp.provider_keys.loading import make_token_keys
+from idp.provider_keys.loading import make_provider_keys
 
 ACTOR = "system:demo"
 SHARDS = 4
@@ -47,12 +46,4 @@ def found_authority(ca: CertificationAuthority, folder: Path) -> None:
 
 def found_provider_keys(ca: CertificationAuthority) -> None:
     """The keys that sign tokens and statements."""
-    make_token_keys(ca.key_store)
-    _ensure(ca.key_store, ca.settings.statement_key_label, KeyAlgorithm.P_256)
-
-
-def _ensure(key_store: KeyStore, label: str, algorithm: KeyAlgorithm) -> None:
-    try:
-        key_store.private_key(label)
-    except KeyNotFound:
-        key_store.generate(label, algorithm)
+    make_provider_keys(ca.key_store, ca.settings.statement_key_label)

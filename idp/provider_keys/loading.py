@@ -27,6 +27,12 @@ def make_token_keys(key_store: KeyStore) -> TokenKeys:
     )
 
 
+def make_provider_keys(key_store: KeyStore, statement_key_label: str) -> None:
+    """The token keys and the key that signs statements, made where they are missing."""
+    make_token_keys(key_store)
+    _ensure(key_store, statement_key_label, KeyAlgorithm.P_256)
+
+
 def _ensure(key_store: KeyStore, label: str, algorithm: KeyAlgorithm) -> PrivateKey:
     try:
         return key_store.private_key(label)
