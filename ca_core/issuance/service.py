@@ -1,7 +1,7 @@
 """Issuing certificates so that none is lost and no serial is used twice, whatever dies when.
 
 1. The request is checked and drawn up as a certificate, which the linter reads (or whose template it has read).
-2. Transaction 1 records the intent: the whole TBSCertificate under a new serial.
+2. Transaction 1 records the intent, the whole TBSCertificate under a new serial, and an audit event over it.
 3. The authority's key signs exactly those octets; the certificate is assembled and verified.
 4. Transaction 2 records the certificate and its audit event, and completes the intent.
 
@@ -58,11 +58,23 @@ IssuanceOutcome = IssuedCertificate | DomainError
 
 @dataclass(slots=True)
 class _Batch:
-    """Requests on their way. outcomes: one for each request, None while it is open. open: its intent, by position."""
+    """Requests on their way. outcomes: one for each request, None while it is open. open: its intent, by position.
+
+    resumed: those of the intents that stood before and have no certificate yet.
+    """
 
     outcomes: list[IssuanceOutcome | None]
     open: dict[int, Intent] = field(default_factory=dict)
     repeats: dict[int, int] = field(default_factory=dict)
+    resumed: list[Intent] = field(default_factory=list)
+
+    def take_up(self, position: int, intent: Intent, request: IssuanceRequest) -> None:
+        """An earlier intent of the same request. Raises: RequestIdReused, where it was recorded for other content."""
+        if intent.request_digest != request.digest:
+            raise RequestIdReused(request.request_id)
+        self.open[position] = intent
+        if intent.completed_at is None:
+            self.resumed.append(intent)
 
 
 class IssuanceService:
@@ -165,6 +177,7 @@ class IssuanceService:
         recovered: list[IssuedCertificate] = []
         stuck: list[StuckIntent] = []
         for page in self._records.open_intents():
+            self._records.record_resumption(page)
             batch = _Batch(outcomes=[None] * len(page), open=dict(enumerate(page)))
             for intent, outcome in zip(page, self._ended(batch, self._signer.sign(page)), strict=True):
                 if isinstance(outcome, Unavailable):
@@ -192,7 +205,7 @@ class IssuanceService:
                 first = first_of.setdefault(request.request_id, position)
                 intent = known.get(request.request_id)
                 if intent is not None:
-                    batch.open[position] = _same_content(intent, request)
+                    batch.take_up(position, intent, request)
                 elif first != position:
                     if requests[first].digest != request.digest:
                         raise RequestIdReused(request.request_id)
@@ -206,6 +219,8 @@ class IssuanceService:
         if drawn:
             self._checkpoint(Step.CHECKED)
             self._intend(batch, drawn, mode)
+        if batch.resumed:
+            self._records.record_resumption(batch.resumed)
         return batch
 
     def _intend(self, batch: _Batch, drawn: Mapping[int, Candidate], mode: LintMode, tries: int = _TRIES) -> None:
@@ -248,7 +263,7 @@ class IssuanceService:
         if intent is None:
             return False
         try:
-            batch.open[position] = _same_content(intent, request)
+            batch.take_up(position, intent, request)
         except RequestIdReused as refused:
             batch.outcomes[position] = refused
         return True
@@ -261,7 +276,7 @@ class IssuanceService:
                 batch.outcomes[position] = self._records.recorded(intent)
             elif isinstance(signature, DomainError):
                 batch.outcomes[position] = signature
-            else:
+            elif signature is not None:
                 try:
                     signed.append(self._signer.verified(intent, *signature))
                     positions.append(position)
@@ -300,13 +315,6 @@ class IssuanceService:
         throwaway = self._throwaway.like(candidate.signer.public_key)
         draft = draw_up(candidate, self.publication_url, throwaway, self._rng)
         return self._linter.lint(draft, waived=candidate.profile.waived_findings)
-
-
-def _same_content(intent: Intent, request: IssuanceRequest) -> Intent:
-    """Raises: RequestIdReused, where the intent was recorded for other content."""
-    if intent.request_digest != request.digest:
-        raise RequestIdReused(request.request_id)
-    return intent
 
 
 def _stuck(intent: Intent, error: DomainError) -> StuckIntent:

@@ -15,8 +15,8 @@ from ca_core.keys.errors import KeyStoreError
 from ca_core.keys.model import PrivateKey
 from ca_core.keys.ports import KeyStore
 
-Signature = tuple[AuthoritySigner, bytes] | DomainError
-"""An authority and the assembled certificate that it signed, or why there is none."""
+Signature = tuple[AuthoritySigner, bytes] | DomainError | None
+"""An authority and the assembled certificate that it signed, or why there is none; None for a completed intent."""
 
 
 class IntentSigner:
@@ -33,6 +33,9 @@ class IntentSigner:
         gone: Unavailable | None = None
         outcomes: list[Signature] = []
         for intent in intents:
+            if intent.completed_at is not None:
+                outcomes.append(None)
+                continue
             if gone is not None:
                 outcomes.append(gone)
                 continue
