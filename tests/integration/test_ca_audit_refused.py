@@ -1,4 +1,4 @@
-"""If the audit entry cannot be written, the CA does not sign: shown by counting what its keys sign, on both databases."""
+"""If the audit entry cannot be written, the CA does not sign: shown by counting what its keys sign."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
