@@ -18,7 +18,7 @@ from ca_core.audit.verification import verify_log
 from ca_core.audit.witnesses import Witnesses
 from ca_core.kernel.errors import DomainError
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, refusals, show
-from idp.main.authority import CertificationAuthority
+from idp.main.authority import CertificationAuthority, open_log_key
 
 app = command_group("The audit log.")
 witness = command_group("Outside witnesses of the log.")
@@ -86,6 +86,13 @@ def verify(
         },
         as_json=as_json,
     )
+
+
+@app.command("key")
+def show_key(config: ConfigOption = None) -> None:
+    """Prints the log's public key, for `audit verify --key` and for witnesses. For the host with the log's key."""
+    with opened(config) as ca:
+        print(open_log_key(ca.settings, ca.rng).verifier_key.text)
 
 
 @app.command()
