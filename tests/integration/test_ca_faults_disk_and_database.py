@@ -306,7 +306,7 @@ def test_two_imports_of_one_file_take_everything_once(
     run_kind(service, "holders", write_holders(tmp_path / "holders.csv", range(1, 30)))
     source = write_pem(tmp_path / "all.pem", [house.certificate(number) for number in range(1, 30)])
     workers = [moving_in(database, clock, rng, batch=5) for _ in range(2)]
-    at_once(*[lambda worker=worker: run_kind(worker, "certificates", source) for worker in workers])  # type: ignore[misc]
+    at_once(*[lambda worker=worker: run_kind(worker, "certificates", source) for worker in workers])
     report = run_kind(service, "certificates", source)
     assert (report.accepted, report.refused) == (29, 0)
     found = [row for row in contents(database)["certificates"] if "citizen-legacy-signature" in row]

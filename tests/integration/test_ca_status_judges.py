@@ -23,6 +23,7 @@ from ca_core.kernel.web.hop import Hop
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import CrlArchive, CrlService, OcspResponder, Responders, StatusService
 from ca_core.status.web import routes
+from support.distribution import first_uri
 from support.pki import World, ceremony, citizen_request
 from support.processes import free_port, required_program, run
 from support.served import served
@@ -57,7 +58,7 @@ class House:
         shard, complete = extensions.get_extension_for_class(x509.CRLDistributionPoints).value
         freshest = extensions.get_extension_for_class(x509.FreshestCRL).value[0]
         points = {"shard": shard, "complete": complete, "delta": freshest}
-        return {name: self.fetched(str((point.full_name or ())[0].value)) for name, point in points.items()}
+        return {name: self.fetched(first_uri(point)) for name, point in points.items()}
 
 
 @pytest.fixture(scope="module")

@@ -82,9 +82,7 @@ def test_a_ceremony_is_held_once_enough_custodians_signed_its_text(
     keys = [new_key() for _ in range(3)]
     lines = ["threshold = 2"]
     for number, key in enumerate(keys):
-        (tmp_path / f"{number}.pem").write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[union-attr]  # an EC key
-        )
+        (tmp_path / f"{number}.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         lines += ["[[custodians]]", f'name = "Custodian {number}"', f'public_key = """\n{pem}"""']
     custodians, file = tmp_path / "custodians.toml", tmp_path / "g2.toml"
@@ -209,6 +207,37 @@ def test_stamps_are_sealed_and_a_unit_is_renewed_by_command(
     assert done(folder, *renew) == "renewed\n"
     assert done(folder, *renew) == "not due\n"
     assert refused(folder, "timestamp", "renew", "--authority", "nobody") == "authority_not_found"
+
+
+# Lists
+
+
+def test_no_command_but_the_checker_reads_a_lists_octets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """openxpki #439: the console parsing a 20 MB CRL."""
+    done(folder, "ca", "crl", "--authority", "citizen-g1")
+
+    def read(*_: object) -> bytes:
+        raise AssertionError("a list's octets were read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ca_core.status.crl_store.chunk", read)
+        for command_line in (
+            ("ca", "list", "--json"),
+            ("ca", "crl", "--authority", "citizen-g1"),
+            ("ca", "delta-crl", "--authority", "citizen-g1"),
+            ("ca", "lint", "state"),
+            ("audit", "verify"),
+        ):
+            done(folder, *command_line)
+        ca = CertificationAuthority(load_settings(folder / "citizenid.toml"))
+        with httpx2.Client(transport=AsgiTransport(validation_authority_app(ca)), base_url="http://va") as client:
+            assert client.get("/readyz").json()["crl"] == "ok"
+            assert client.head("/pki/crl/citizen-g1.crl").status_code == 200
+        ca.close()
+        with pytest.raises(AssertionError, match="octets were read"):
+            CliRunner().invoke(
+                app, ["ca", "check-crls", "--config", str(folder / "citizenid.toml")], catch_exceptions=False
+            )
 
 
 # Health
