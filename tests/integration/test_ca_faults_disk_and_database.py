@@ -155,7 +155,7 @@ def test_a_full_disk_stops_the_log_from_growing_and_breaks_nothing(
     ca = WholeCa(small.database, clock, rng)
     key = ca.issue().certificate.public_key()
     with small.full():
-        until_refused(lambda: ca.world.issuance.block_key(key, reason="x" * 400, actor=ACTOR))  # type: ignore[arg-type]
+        until_refused(lambda: ca.world.issuance.block_key(key, reason="x" * 400, actor=ACTOR))  # type: ignore[arg-type]  # a P-256 key
         for _ in range(5):
             try:
                 ca.sequencer.run_once()
@@ -252,7 +252,7 @@ def test_a_database_gone_at_any_statement_of_an_import(
     crl = tmp_path / "g1.crl"
     crl.write_bytes(house.crl({number: (START, None) for number in range(1, 4)}).public_bytes(Encoding.DER))
     for kind, path, count in (("holders", holders, 5), ("certificates", source, 5), ("crl", crl, 3)):
-        assert until_it_passes(lambda kind=kind, path=path: run_kind(service, kind, path)) >= 5  # type: ignore[misc]
+        assert until_it_passes(lambda kind=kind, path=path: run_kind(service, kind, path)) >= 5  # type: ignore[misc]  # bound now
         report = run_kind(service, kind, path)
         assert (report.accepted, report.known, report.refused) == (count, 0, 0)
     with database.read() as tx:

@@ -11,8 +11,9 @@ from ca_core.kernel.database import Database
 from ca_core.kernel.errors import Unavailable
 from ca_core.revocation import RevocationReason
 from ca_core.status.crl_store import crls
+from support.audit_refusal import CountingKeyStore
 from support.fakes import FakeClock, SeededRng
-from support.pki import citizen_request
+from support.pki import World, ceremony, citizen_request
 from support.whole_ca import ACTOR, SLUG, WholeCa
 
 GONE = Unavailable("the token is gone")
@@ -124,6 +125,22 @@ def test_without_the_token_a_revocation_is_acknowledged_all_the_same(ca: WholeCa
     assert ca.keys.signatures == signatures
     assert ca.ask(ca.node(), issued).certificate_status is OCSPCertStatus.REVOKED
     ca.verify_whole()
+
+
+def test_a_ceremony_without_the_token_is_finished_by_the_same_file(
+    database: Database, clock: FakeClock, rng: SeededRng
+) -> None:
+    keys = CountingKeyStore()
+    world = World(database, clock, rng, key_store=keys)
+    keys.gone = GONE
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            world.hold(ceremony())
+    assert (world.registry.all(), keys.signatures) == ((), 0)
+    keys.gone = None
+    assert world.hold(ceremony()).authorities == ("root-g1", SLUG)
+    assert keys.signatures == 2
+    assert world.issuance.issue(citizen_request()).serial
 
 
 # The clock
