@@ -60,21 +60,20 @@ IssuanceOutcome = IssuedCertificate | DomainError
 class _Batch:
     """Requests on their way. outcomes: one for each request, None while it is open. open: its intent, by position.
 
-    resumed: those of the intents that stood before and have no certificate yet.
+    resumed: request ids of those that stood before.
     """
 
     outcomes: list[IssuanceOutcome | None]
     open: dict[int, Intent] = field(default_factory=dict)
     repeats: dict[int, int] = field(default_factory=dict)
-    resumed: list[Intent] = field(default_factory=list)
+    resumed: set[str] = field(default_factory=set)
 
     def take_up(self, position: int, intent: Intent, request: IssuanceRequest) -> None:
         """An earlier intent of the same request. Raises: RequestIdReused, where it was recorded for other content."""
         if intent.request_digest != request.digest:
             raise RequestIdReused(request.request_id)
         self.open[position] = intent
-        if intent.completed_at is None:
-            self.resumed.append(intent)
+        self.resumed.add(intent.request_id)
 
 
 class IssuanceService:
@@ -111,7 +110,7 @@ class IssuanceService:
         self._crl_shards = crl_shards
         self._checkpoint = checkpoint
         self._records = IssuanceRecords(database, audit, checkpoint, second_place)
-        self._signer = IntentSigner(registry, key_store, checkpoint)
+        self._signer = IntentSigner(registry, key_store, checkpoint, self._records.record_resumption)
         self._throwaway = ThrowawayKeys()
         self._linter = Linter()
         self._templates = Templates(self._linter, self._throwaway, publication_url, clock)
@@ -123,7 +122,7 @@ class IssuanceService:
         (an intent may stand, which the same request or `recover` carries out).
         """
         batch = self._begun([request], LintMode.EVERY)
-        (outcome,) = self._ended(batch, self._signer.sign(list(batch.open.values())))
+        (outcome,) = self._ended(batch, self._signer.sign(list(batch.open.values()), batch.resumed))
         if isinstance(outcome, DomainError):
             raise outcome
         return outcome
@@ -141,7 +140,7 @@ class IssuanceService:
             waiting: tuple[_Batch, Future[list[Signature]]] | None = None
             for start in range(0, len(requests), batch_size):
                 batch = self._begun(requests[start : start + batch_size], lint)
-                signatures = token.submit(self._signer.sign, list(batch.open.values()))
+                signatures = token.submit(self._signer.sign, list(batch.open.values()), batch.resumed)
                 if waiting is not None:
                     outcomes += self._ended(waiting[0], waiting[1].result())
                 waiting = (batch, signatures)
@@ -177,9 +176,9 @@ class IssuanceService:
         recovered: list[IssuedCertificate] = []
         stuck: list[StuckIntent] = []
         for page in self._records.open_intents():
-            self._records.record_resumption(page)
             batch = _Batch(outcomes=[None] * len(page), open=dict(enumerate(page)))
-            for intent, outcome in zip(page, self._ended(batch, self._signer.sign(page)), strict=True):
+            signatures = self._signer.sign(page, {intent.request_id for intent in page})
+            for intent, outcome in zip(page, self._ended(batch, signatures), strict=True):
                 if isinstance(outcome, Unavailable):
                     raise outcome
                 if isinstance(outcome, DomainError):
@@ -219,8 +218,6 @@ class IssuanceService:
         if drawn:
             self._checkpoint(Step.CHECKED)
             self._intend(batch, drawn, mode)
-        if batch.resumed:
-            self._records.record_resumption(batch.resumed)
         return batch
 
     def _intend(self, batch: _Batch, drawn: Mapping[int, Candidate], mode: LintMode, tries: int = _TRIES) -> None:

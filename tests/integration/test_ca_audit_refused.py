@@ -10,6 +10,7 @@ from ca_core.issuance import CertificateStore, IssuanceRequest, IssuedCertificat
 from ca_core.issuance.model import LintMode
 from ca_core.kernel.database import Database
 from ca_core.kernel.errors import Unavailable
+from ca_core.keys import KeyNotFound
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import CrlArchive, CrlService, StatusService
 from support.audit_refusal import CountingKeyStore, audit_refused, contents
@@ -97,6 +98,22 @@ def test_what_was_intended_before_is_not_signed_either(house: House) -> None:
     with house.database.read() as tx:
         names = [event.name for event in house.world.audit.recent(tx)]
     assert (names.count("issuance.resumed"), names[:3]) == (1, ["certificate.issued"] * 3)
+
+
+def test_an_intent_that_cannot_be_signed_is_not_told_of_again_and_again(house: House) -> None:
+    """A root in a safe leaves one open for months, and the worker comes by every few minutes."""
+    request = citizen_request()
+    with audit_refused(house.database, "certificate.issued"), pytest.raises(AuditUnavailable):
+        house.world.issuance.issue(request)
+    key = house.keys.keys.pop("citizen-g1")
+    before, signatures = contents(house.database), house.keys.signatures
+    for _ in range(3):
+        assert len(house.world.issuance.recover().stuck) == 1
+        with pytest.raises(KeyNotFound):
+            house.world.issuance.issue(request)
+    assert (contents(house.database), house.keys.signatures) == (before, signatures)
+    house.keys.keys["citizen-g1"] = key
+    assert len(house.world.issuance.recover().recovered) == 1
 
 
 def test_no_list_is_signed(house: House) -> None:
