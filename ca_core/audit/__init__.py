@@ -3,6 +3,7 @@
 from ca_core.audit.errors import (
     AuditError,
     AuditLogFault,
+    AuditUnavailable,
     EventRefused,
     LogForked,
     NoteRefused,
@@ -20,6 +21,7 @@ __all__ = [
     "AuditLog",
     "AuditLogFault",
     "AuditSequencer",
+    "AuditUnavailable",
     "EventRefused",
     "LogForked",
     "LogReport",

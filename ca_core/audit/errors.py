@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from ca_core.kernel.errors import DomainError
+from ca_core.kernel.errors import DomainError, Unavailable
 
 
 class AuditError(DomainError):
@@ -13,6 +13,10 @@ class EventRefused(AuditError):
     """An event that breaks the bounds of the log: a fault of the caller, never of a citizen."""
 
     code = "audit_event_refused"
+
+
+class AuditUnavailable(Unavailable):
+    """An event that could not be written, for whatever reason: the act that it is of does not take place."""
 
 
 class ProofRefused(AuditError):

@@ -1,9 +1,11 @@
 """Writing events."""
 
 from ca_core.audit import store
+from ca_core.audit.errors import AuditUnavailable
 from ca_core.audit.model import AuditEvent, RecordedEvent, canonical_detail, leaf_hash
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Transaction
+from ca_core.kernel.errors import DomainError
 from ca_core.kernel.rng import Rng
 
 _SALT_BYTES = 16
@@ -19,7 +21,8 @@ class AuditLog:
     def append(self, tx: Transaction, event: AuditEvent) -> None:
         """Records the event with one insert; two logins do not wait for each other here.
 
-        Its place in the log is given later by `AuditSequencer`. Raises: EventRefused.
+        Its place in the log is given later by `AuditSequencer`. Raises: EventRefused; AuditUnavailable, where it cannot
+        be written: whoever must tell before they act does not act then.
         """
         detail = canonical_detail(event)
         at = self._clock()
@@ -34,21 +37,24 @@ class AuditLog:
             detail=detail,
             salt=salt,
         )
-        store.append(
-            tx,
-            RecordedEvent(
-                id=0,
-                at=at,
-                name=event.name,
-                actor=event.actor,
-                outcome=event.outcome,
-                subject=event.subject,
-                request_id=event.request_id,
-                detail=detail,
-                salt=salt,
-                leaf_hash=leaf,
-            ),
+        recorded = RecordedEvent(
+            id=0,
+            at=at,
+            name=event.name,
+            actor=event.actor,
+            outcome=event.outcome,
+            subject=event.subject,
+            request_id=event.request_id,
+            detail=detail,
+            salt=salt,
+            leaf_hash=leaf,
         )
+        try:
+            store.append(tx, recorded)
+        except Exception as error:
+            # A row that is refused (by a trigger, a privilege) is no conflict that another try would solve.
+            said = error.detail if isinstance(error, DomainError) else type(error).__name__
+            raise AuditUnavailable(f"{event.name}: {said}") from error
 
     def recent(self, tx: Transaction, *, limit: int = 50) -> list[RecordedEvent]:
         """The newest events, newest first, at most `limit` (and never over 1,000)."""

@@ -59,8 +59,11 @@ def put_copy(copy: Path, url: str, marker_sql: str) -> None:
     temporary = target.with_name(f".{target.name}.restoring")
     temporary.unlink(missing_ok=True)
     _copy_sqlite(copy, temporary)
-    with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
-        connection.execute(marker_sql)
+    try:
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            connection.execute(marker_sql)
+    except sqlite3.Error as error:
+        raise BackupRefused(f"SQLite: {error}") from error
     _sync(temporary)
     temporary.rename(target)
     _sync(target.parent)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,8 +61,12 @@ class BackupService:
 
         1. The journal's place, once every act that was written before it is in the database or will never be. 2. The
         database as of one later moment. 3. The keys' encrypted files. 4. The manifest with every file's digest.
-        Raises: BackupExists, BackupRefused, SecondPlaceUnavailable.
+        Raises: BackupExists; BackupRefused, also where there is no room; SecondPlaceUnavailable.
         """
+        with _files_refused():
+            return self._create(target, actor)
+
+    def _create(self, target: Path, actor: str) -> Manifest:
         if target.exists():
             raise BackupExists(str(target))
         partial = target.with_name(f".{target.name}.partial")
@@ -102,8 +107,14 @@ class BackupService:
         1. Every file's digest. 2. The target is empty, or holds this very restore, unfinished. 3. Keys, then the
         database with the mark that nothing may be served from it. 4. The journal. 5. The audit event; the mark goes.
         without_journal: dangerous; leaves out what was acknowledged after the backup.
-        Raises: BackupDamaged, TargetNotEmpty, BackupRefused, JournalFault.
+        Raises: BackupDamaged, TargetNotEmpty, JournalFault; BackupRefused, also where there is no room.
         """
+        with _files_refused():
+            return self._restore(backup, url, key_folder=key_folder, actor=actor, without_journal=without_journal)
+
+    def _restore(
+        self, backup: Path, url: str, *, key_folder: Path | None, actor: str, without_journal: bool
+    ) -> RestoreReport:
         manifest = read_manifest(backup)
         records = self._records(manifest, without_journal)
         if manifest.dialect != ("sqlite" if url.startswith("sqlite") else "postgresql"):
@@ -159,8 +170,22 @@ class BackupService:
             raise TargetNotEmpty(str(target))
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in sorted(source.glob("*.pem")):
-            shutil.copyfile(path, target / path.name)
-            (target / path.name).chmod(0o600)
+            partial = target / _partial(path)
+            shutil.copyfile(path, partial)
+            partial.chmod(0o600)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.rename(target / path.name)
+        _sync_folder(target)
+
+
+@contextmanager
+def _files_refused() -> Iterator[None]:
+    """Raises: BackupRefused, where a file cannot be read or written."""
+    try:
+        yield
+    except OSError as error:
+        raise BackupRefused(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}") from error
 
 
 def verify_restored(database: Database) -> None:
@@ -196,12 +221,17 @@ def _marker(url: str, backup_id: str) -> str:
 
 
 def _same_keys(source: Path, target: Path) -> bool:
-    """Whether the target holds nothing but what a cut-off restore of this backup put there."""
+    """Whether the target holds nothing but what a cut-off restore of this backup put there, one file in part."""
+    begun = {_partial(path) for path in source.glob("*.pem")}
     return all(
         (source / path.name).is_file() and file_digest(source / path.name) == file_digest(path)
         for path in target.iterdir()
-        if path.is_file()
+        if path.is_file() and path.name not in begun
     )
+
+
+def _partial(path: Path) -> str:
+    return f".{path.name}.partial"
 
 
 def _event(name: str, actor: str, backup_id: str, detail: dict[str, str | int | bool]) -> AuditEvent:

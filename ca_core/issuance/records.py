@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from cryptography import x509
 
@@ -66,7 +67,8 @@ class IssuanceRecords:
     def record_intents(self, drawn: Sequence[tuple[Candidate, LintedRequest]]) -> list[Intent | IssuanceRefused]:
         """Transaction 1, for all of them: keys are claimed and intents written, but for those whose key is refused.
 
-        Raises: Conflict, where a serial, a request id or a key was taken meanwhile: nothing was written.
+        With them goes the audit event that commits to the octets that are to be signed. Raises: Conflict, where a
+        serial, a request id or a key was taken meanwhile; AuditUnavailable: nothing was written, and nothing is signed.
         """
         outcomes: list[Intent | IssuanceRefused] = []
         with self._database.write() as tx:
@@ -83,6 +85,7 @@ class IssuanceRecords:
             written = [outcome for outcome in outcomes if isinstance(outcome, Intent)]
             if written:
                 self._intents.add_all(tx, written)
+                self._tell(tx, "issuance.intended", written)
                 self._checkpoint(Step.INTENT_WRITTEN)
                 self._second_place.append(
                     [
@@ -94,6 +97,11 @@ class IssuanceRecords:
         if written:
             self._checkpoint(Step.INTENT_RECORDED)
         return outcomes
+
+    def record_resumption(self, open_intents: Sequence[Intent]) -> None:
+        """The audit event of intents that stood before and are to be signed now. Raises: AuditUnavailable."""
+        with self._database.write() as tx:
+            self._tell(tx, "issuance.resumed", open_intents)
 
     def record_certificates(self, signed: Sequence[SignedIntent], now: datetime) -> list[IssuedCertificate]:
         """Transaction 2, for all of them: certificate, audit event, end of the intent.
@@ -137,6 +145,23 @@ class IssuanceRecords:
         )
         with self._database.write() as tx:
             self._keys.block(tx, digest, reason=reason, actor=actor, now=now)
+            self._audit.append(tx, event)
+
+    def _tell(self, tx: Transaction, name: str, several: Sequence[Intent]) -> None:
+        """One event for each actor and authority: how many, and SHA-256 over the SHA-256 of each TBSCertificate."""
+        groups: dict[tuple[str, int], list[Intent]] = {}
+        for intent in several:
+            groups.setdefault((intent.actor, intent.authority_id), []).append(intent)
+        for (actor, authority_id), group in groups.items():
+            digest = sha256(b"".join(sha256(intent.tbs).digest() for intent in group)).hexdigest()
+            event = AuditEvent(
+                name=name,
+                actor=actor,
+                outcome=Outcome.OK,
+                subject=f"authority:{authority_id}",
+                request_id=group[0].request_id if len(group) == 1 else "",
+                detail={"count": len(group), "tbs_sha256": digest},
+            )
             self._audit.append(tx, event)
 
     def _claim_key(self, tx: Transaction, candidate: Candidate, claimed: dict[str, KeyUse]) -> None:

@@ -1,7 +1,7 @@
 """Issuing certificates so that none is lost and no serial is used twice, whatever dies when.
 
 1. The request is checked and drawn up as a certificate, which the linter reads (or whose template it has read).
-2. Transaction 1 records the intent: the whole TBSCertificate under a new serial.
+2. Transaction 1 records the intent, the whole TBSCertificate under a new serial, and an audit event over it.
 3. The authority's key signs exactly those octets; the certificate is assembled and verified.
 4. Transaction 2 records the certificate and its audit event, and completes the intent.
 
@@ -58,11 +58,22 @@ IssuanceOutcome = IssuedCertificate | DomainError
 
 @dataclass(slots=True)
 class _Batch:
-    """Requests on their way. outcomes: one for each request, None while it is open. open: its intent, by position."""
+    """Requests on their way. outcomes: one for each request, None while it is open. open: its intent, by position.
+
+    resumed: request ids of those that stood before.
+    """
 
     outcomes: list[IssuanceOutcome | None]
     open: dict[int, Intent] = field(default_factory=dict)
     repeats: dict[int, int] = field(default_factory=dict)
+    resumed: set[str] = field(default_factory=set)
+
+    def take_up(self, position: int, intent: Intent, request: IssuanceRequest) -> None:
+        """An earlier intent of the same request. Raises: RequestIdReused, where it was recorded for other content."""
+        if intent.request_digest != request.digest:
+            raise RequestIdReused(request.request_id)
+        self.open[position] = intent
+        self.resumed.add(intent.request_id)
 
 
 class IssuanceService:
@@ -99,7 +110,7 @@ class IssuanceService:
         self._crl_shards = crl_shards
         self._checkpoint = checkpoint
         self._records = IssuanceRecords(database, audit, checkpoint, second_place)
-        self._signer = IntentSigner(registry, key_store, checkpoint)
+        self._signer = IntentSigner(registry, key_store, checkpoint, self._records.record_resumption)
         self._throwaway = ThrowawayKeys()
         self._linter = Linter()
         self._templates = Templates(self._linter, self._throwaway, publication_url, clock)
@@ -111,7 +122,7 @@ class IssuanceService:
         (an intent may stand, which the same request or `recover` carries out).
         """
         batch = self._begun([request], LintMode.EVERY)
-        (outcome,) = self._ended(batch, self._signer.sign(list(batch.open.values())))
+        (outcome,) = self._ended(batch, self._signer.sign(list(batch.open.values()), batch.resumed))
         if isinstance(outcome, DomainError):
             raise outcome
         return outcome
@@ -129,7 +140,7 @@ class IssuanceService:
             waiting: tuple[_Batch, Future[list[Signature]]] | None = None
             for start in range(0, len(requests), batch_size):
                 batch = self._begun(requests[start : start + batch_size], lint)
-                signatures = token.submit(self._signer.sign, list(batch.open.values()))
+                signatures = token.submit(self._signer.sign, list(batch.open.values()), batch.resumed)
                 if waiting is not None:
                     outcomes += self._ended(waiting[0], waiting[1].result())
                 waiting = (batch, signatures)
@@ -166,7 +177,8 @@ class IssuanceService:
         stuck: list[StuckIntent] = []
         for page in self._records.open_intents():
             batch = _Batch(outcomes=[None] * len(page), open=dict(enumerate(page)))
-            for intent, outcome in zip(page, self._ended(batch, self._signer.sign(page)), strict=True):
+            signatures = self._signer.sign(page, {intent.request_id for intent in page})
+            for intent, outcome in zip(page, self._ended(batch, signatures), strict=True):
                 if isinstance(outcome, Unavailable):
                     raise outcome
                 if isinstance(outcome, DomainError):
@@ -192,7 +204,7 @@ class IssuanceService:
                 first = first_of.setdefault(request.request_id, position)
                 intent = known.get(request.request_id)
                 if intent is not None:
-                    batch.open[position] = _same_content(intent, request)
+                    batch.take_up(position, intent, request)
                 elif first != position:
                     if requests[first].digest != request.digest:
                         raise RequestIdReused(request.request_id)
@@ -248,7 +260,7 @@ class IssuanceService:
         if intent is None:
             return False
         try:
-            batch.open[position] = _same_content(intent, request)
+            batch.take_up(position, intent, request)
         except RequestIdReused as refused:
             batch.outcomes[position] = refused
         return True
@@ -261,7 +273,7 @@ class IssuanceService:
                 batch.outcomes[position] = self._records.recorded(intent)
             elif isinstance(signature, DomainError):
                 batch.outcomes[position] = signature
-            else:
+            elif signature is not None:
                 try:
                     signed.append(self._signer.verified(intent, *signature))
                     positions.append(position)
@@ -300,13 +312,6 @@ class IssuanceService:
         throwaway = self._throwaway.like(candidate.signer.public_key)
         draft = draw_up(candidate, self.publication_url, throwaway, self._rng)
         return self._linter.lint(draft, waived=candidate.profile.waived_findings)
-
-
-def _same_content(intent: Intent, request: IssuanceRequest) -> Intent:
-    """Raises: RequestIdReused, where the intent was recorded for other content."""
-    if intent.request_digest != request.digest:
-        raise RequestIdReused(request.request_id)
-    return intent
 
 
 def _stuck(intent: Intent, error: DomainError) -> StuckIntent:

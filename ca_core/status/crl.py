@@ -111,11 +111,11 @@ class CrlService:
     def publish(self, authority_slug: str) -> CrlRecord:
         """The authority's next complete CRL, and with it the list of each of its shards.
 
-        1. A number is taken, with the place in the status log that the lists are of: two workers take two numbers, and
-        the higher number never knows less. 2. Every entry is judged and hashed while it is stored, in chunks. 3. The
-        frame is linted with a sample of entries, the hash signed, outside any transaction, and the signature checked
-        under the authority's certificate. 4. One row's change publishes all of it. A crash before that leaves a number
-        unused, nothing else.
+        1. A number is taken, with its audit event and the place in the status log that the lists are of: two workers
+        take two numbers, and the higher number never knows less. 2. Every entry is judged and hashed while it is
+        stored, in chunks. 3. The frame is linted with a sample of entries, the hash signed, outside any transaction,
+        and the signature checked under the authority's certificate. 4. One row's change publishes all of it. A crash
+        before that leaves a number unused, nothing else.
         Raises: AuthorityNotFound, AuthorityExpired; CrlSuperseded, where a later one was published meanwhile;
         CrlRefused (audited), SigningFault.
         """
@@ -207,6 +207,7 @@ class CrlService:
                 through=through,
             )
             shards = self._shards_of(tx, authority) if kind is CrlKind.COMPLETE else {}
+            self._audit.append(tx, _begun_event(record))
             self._second_place.append([number_record(authority.id, number)])
         return replace(record, id=crl_id), scope, shards
 
@@ -350,6 +351,17 @@ def _base(authority: Authority, newest: list[CrlRecord], delta: CrlRecord) -> Cr
     if not newest:
         raise CrlBaseMissing(authority.slug)
     return newest[-1] if newest[-1].next_update > delta.this_update else newest[0]
+
+
+def _begun_event(record: CrlRecord) -> AuditEvent:
+    """Written before anything is signed: a list that nobody would know of is not made."""
+    return AuditEvent(
+        name="crl.begun",
+        actor="system:ca",
+        outcome=Outcome.OK,
+        subject=f"authority:{record.authority_id}",
+        detail={"number": record.number, "kind": record.kind.value, "through": record.through},
+    )
 
 
 def _published_event(record: CrlRecord, shards: int) -> AuditEvent:

@@ -14,7 +14,7 @@ from ca_core.issuance.errors import IssuanceRefused
 from ca_core.issuance.model import IssuanceRequest
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
-from ca_core.kernel.errors import DomainError
+from ca_core.kernel.errors import Conflict, DomainError
 from ca_core.kernel.rng import Rng
 from ca_core.keys.errors import KeyNotFound
 from ca_core.keys.model import KeyAlgorithm, PrivateKey, key_identifier
@@ -125,7 +125,7 @@ class Responders:
             with self._database.write() as tx:
                 ocsp_store.end_order(tx, label)
             raise
-        with self._database.write() as tx:
+        with suppress(Conflict), self._database.write() as tx:  # another worker went on with the same order
             ocsp_store.end_order(tx, label)
             ocsp_store.add_responder(
                 tx,

@@ -1,8 +1,5 @@
 """The whole of it, nothing faked: a ceremony, keys in a token, issuance, revocation, and openssl asking over HTTP."""
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -10,7 +7,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
@@ -36,7 +32,8 @@ from ca_core.validation import (
     Purpose,
 )
 from support.pki import CITIZEN_PROFILES, MemoryKeyStore, World, ceremony, citizen_request, new_key
-from support.processes import free_port, required_program, run
+from support.processes import required_program, run
+from support.served import served
 from support.softhsm import SoftHsm
 
 ACTOR = "operator:7"
@@ -112,31 +109,6 @@ def house(request: pytest.FixtureRequest, database: Database, softhsm: SoftHsm, 
             url=url,
             folder=tmp_path,
         )
-
-
-class served:
-    """The application on a port of its own, in a thread, for as long as the block lasts."""
-
-    def __init__(self, app: Starlette) -> None:
-        self._port = free_port()
-        config = uvicorn.Config(app, host="127.0.0.1", port=self._port, log_level="warning", lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        deadline = time.monotonic() + 10
-        while not self._server.started:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        with socket.create_connection(("127.0.0.1", self._port), 5):
-            pass
-        return f"http://127.0.0.1:{self._port}"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-        assert not self._thread.is_alive()
 
 
 def openssl(*arguments: str | Path, check: bool = True) -> str:

@@ -110,7 +110,7 @@ def test_it_makes_what_the_file_says(world: World, database: Database) -> None:
             assert (recorded.authority_id, recorded.certificate) == (issuer.id, authority.certificate)
         names = [event.name for event in world.audit.recent(tx)]
     assert sorted(names) == sorted(
-        ["ceremony.begun", "ceremony.completed", *["authority.created", "certificate.issued"] * 2]
+        ["ceremony.begun", "ceremony.completed", *["authority.created", "issuance.intended", "certificate.issued"] * 2]
     )
     assert (record.digest, record.held_by, record.authorities) == (
         held.digest,

@@ -1,10 +1,7 @@
 """The journal: chained, torn, cut, altered, away, full."""
 
 import json
-import resource
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pytest
 from ca_core.backup.errors import JournalExists, JournalFault
 from ca_core.backup.journal import Journal, found_journal
 from ca_core.kernel.second_place import SecondPlaceUnavailable
+from support.bounded_files import files_bounded
 from support.fakes import SeededRng
 
 
@@ -138,17 +136,6 @@ def test_a_folder_is_founded_once(folder: Path, rng: SeededRng) -> None:
     with pytest.raises(JournalExists):
         found_journal(folder, rng)
     assert json.loads((folder / "journal.json").read_bytes()) == marker
-
-
-@contextmanager
-def files_bounded(size: int) -> Iterator[None]:
-    """Every write beyond that many octets of a file fails, as on a full volume; what fits is written."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_second_place_keeps_nothing_of_what_it_refuses(folder: Path) -> None:
