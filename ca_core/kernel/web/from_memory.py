@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1, which gives answers that lie in memory at once: without an ASGI scope, a task or a new timer each.
+"""uvicorn's HTTP/1.1, which gives answers that lie in memory at once: no ASGI scope, no task, no timer for each.
 
 Those cost more than such an answer (docs/adr/0015). Whatever is not a plain request for an answer in memory goes on to
 the application as if this were uvicorn's own class: the decision falls when the request is whole, nothing of it is
@@ -132,7 +132,7 @@ class FromMemoryProtocol(HttpToolsProtocol):
             return None
         try:
             return self._memory.find(self.parser.get_method(), self.url, body)
-        except Exception as error:  # noqa: BLE001  (the parser would take it for the client's fault)
+        except Exception as error:  # the parser would take it for the client's fault
             self.logger.error("Exception in answers from memory", exc_info=error)
             return None
 
@@ -164,7 +164,7 @@ class FromMemoryProtocol(HttpToolsProtocol):
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._end_idle)
 
     def _end_idle(self) -> None:
-        """uvicorn's keep-alive timeout, with one timer for many answers. After an ordinary answer uvicorn's own runs."""
+        """uvicorn's keep-alive timeout, one timer for many answers. After an ordinary answer uvicorn's own runs."""
         self._idle_timer = None
         if self._idle_since is None:
             return
