@@ -19,7 +19,7 @@ class Application:
     """Answers each request with a digest of all that the application sees of it; more than MAX_BODY with 413.
 
     As a `FromMemory` it has the same answers to what is under /memory, unless the request names `absent`. `by_app` and
-    `by_memory` count who answered. A request for /wait is answered when `release` is set.
+    `by_memory` count who answered. Answers that are the application's alone tell what headers it saw. One for /wait is answered when `release` is set.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,12 @@ class Application:
                 break
         status, content = 413 if len(body) > MAX_BODY else 200, _content(scope["method"], scope["raw_path"], body)
         self.by_app += 1
-        await send({"type": "http.response.start", "status": status, "headers": _headers(content)})
+        headers = _headers(content)
+        if b"absent" in scope["raw_path"] or b"absent" in body or scope["path"] == "/other":
+            headers.append(
+                (b"seen", sha256(repr((scope["headers"], scope["query_string"])).encode()).hexdigest().encode())
+            )
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
     @property

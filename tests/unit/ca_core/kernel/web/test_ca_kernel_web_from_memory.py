@@ -204,10 +204,13 @@ def test_a_request_that_has_begun_is_answered_before_a_shutdown() -> None:
         assert b"connection: close" in peer.octets
         assert peer.transport.is_closed
         peer.end()
-        idle = Peer(FromMemoryProtocol, Application())
+        app = Application()
+        idle = Peer(FromMemoryProtocol, app)
         await idle.send(GET)
         idle.protocol.shutdown()
         assert idle.transport.is_closed
+        idle.protocol.data_received(GET)  # had arrived already
+        assert app.by_memory == 1
         idle.end()
 
     connected(talk())
