@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ca_core.kernel.web.from_memory import FromMemory
 from ca_core.kernel.web.hop import Hop
 from ca_core.status.ocsp import OcspResponder
 from ca_core.status.ocsp_answers import OcspAnswer
@@ -48,7 +49,7 @@ class OcspEndpoint:
             status = 413
         except ValueError:  # a path that is no request: malformedRequest, as for any other octets
             pass
-        headers, body = _headers(answer), answer.der
+        headers, body = answer_headers(answer), answer.der
         if scope["method"] != "POST" and _is_known(scope, headers):
             status, headers, body = 304, headers[1:], b""
         await send({"type": "http.response.start", "status": status, "headers": list(headers)})
@@ -60,11 +61,14 @@ class OcspFirst:
 
     Those cost more than an answer does (figures: `citizenid bench ocsp`). Whatever is no POST or GET of OCSP goes on to
     the application, which has the same endpoint among its routes.
+
+    from_memory: for `FromMemoryProtocol`, which asks it before it makes an ASGI request at all.
     """
 
-    def __init__(self, app: ASGIApp, endpoint: OcspEndpoint) -> None:
+    def __init__(self, app: ASGIApp, endpoint: OcspEndpoint, from_memory: FromMemory | None = None) -> None:
         self._app = app
         self._endpoint = endpoint
+        self.from_memory = from_memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -100,7 +104,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
 
 
 @lru_cache(maxsize=8_192)
-def _headers(answer: OcspAnswer) -> _Headers:
+def answer_headers(answer: OcspAnswer) -> _Headers:
     """Content-Length first; the ETag, where there is one, last. An answer's identity is the key: it never changes."""
     length = (b"content-length", b"%d" % len(answer.der))
     if answer.this_update is None or answer.next_update is None or answer.cache_seconds is None:

@@ -3,11 +3,11 @@
 import asyncio
 import sys
 import tempfile
-from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from socket import socket
-from urllib.parse import quote
 
 from cryptography.x509 import ocsp
 
@@ -30,7 +30,7 @@ _TYPE = (("Content-Type", "application/ocsp-request"),)
 
 
 async def bench_ocsp(options: Options, found: FoundCountry) -> Report:
-    """OCSP by POST and GET, beside fixed octets from the same server software, and beside `openssl ocsp`."""
+    """OCSP by POST and GET, beside fixed octets from the same server (both ways), and beside `openssl ocsp`."""
     country = OcspCountry(found=found)
     with tempfile.TemporaryDirectory(prefix="citizenid-openssl-") as name:
         folder = Path(name)
@@ -43,18 +43,25 @@ async def bench_ocsp(options: Options, found: FoundCountry) -> Report:
             if country.issuer is None:
                 raise BenchFailed("no issuer")
             size = len(await _answer(Connection(server.origin), country.good[0], get=False))
-            fixed_port, openssl_port = _free_port(), _free_port()
-            command = [sys.executable, "-m", "idp.bench.fixed_server", str(fixed_port), str(size)]
+            memory, asgi = (_fixed_octets(folder, size, way) for way in ("memory", "asgi"))
             with (
-                Program(command, log=folder / "fixed.log") as program,
-                openssl_ocsp(folder, country.issuer, known, openssl_port) as openssl,
+                memory as fixed,
+                asgi as fixed_by_app,
+                openssl_ocsp(folder, country.issuer, known, _free_port()) as openssl,
             ):
-                fixed = ServerUnderTest(origin=program.ready_line()["origin"], pid=program.pid)
-                contestants.append(Contestant(server=fixed, persons=_persons(fixed, country, options, read=False)))
-                contestants.append(
-                    Contestant(server=openssl, persons=_persons(openssl, country, options, is_openssl=True))
-                )
+                contestants += [
+                    Contestant(server=fixed, persons=_persons(fixed, country, options, read=False)),
+                    Contestant(server=fixed_by_app, persons=_persons(fixed_by_app, country, options, read=False)),
+                    Contestant(server=openssl, persons=_persons(openssl, country, options, is_openssl=True)),
+                ]
                 return await _report(options, ours.database, contestants)
+
+
+@contextmanager
+def _fixed_octets(folder: Path, size: int, way: str) -> Iterator[ServerUnderTest]:
+    command = [sys.executable, "-m", "idp.bench.fixed_server", str(_free_port()), str(size), way]
+    with Program(command, log=folder / f"fixed-{way}.log") as program:
+        yield ServerUnderTest(origin=program.ready_line()["origin"], pid=program.pid)
 
 
 async def _idle_cpu_ms(server: ServerUnderTest) -> float:
@@ -70,10 +77,8 @@ async def _report(options: Options, database: str, contestants: list[Contestant]
     ours, *beside = [contestant.tally for contestant in contestants]
     extra: dict[str, object] = {"idle_cpu_ms_per_second": idle_ms, "openssl_p256": p256_floor(signed=1, verified=0)}
     if beside:
-        extra["openssl_ocsp"] = {
-            **Figures.of(beside[1]).to_wire(),
-            "ratio": round(beside[1].cpu_ms_per_operation / ours.cpu_ms_per_operation, 2),
-        }
+        extra["fixed_octets_by_asgi"] = _beside(ours, beside[1])
+        extra["openssl_ocsp"] = _beside(ours, beside[2])
     settings: dict[str, int | float | str] = {
         "concurrency": options.concurrency,
         "workers": options.workers,
@@ -81,7 +86,9 @@ async def _report(options: Options, database: str, contestants: list[Contestant]
         "role": "all",
         "mix": "90 % good, 9 % revoked, 1 % unknown (signed live); POST and GET in turns",
     }
-    yardstick: tuple[str, Tally] | None = ("fixed octets, the same uvicorn", beside[0]) if beside else None
+    yardstick: tuple[str, Tally] | None = (
+        ("fixed octets, the same server (in the protocol)", beside[0]) if beside else None
+    )
     return Report(
         name="ocsp",
         database=database,
@@ -91,6 +98,11 @@ async def _report(options: Options, database: str, contestants: list[Contestant]
         yardstick=yardstick,
         extra=extra,
     )
+
+
+def _beside(ours: Tally, other: Tally) -> dict[str, object]:
+    ratio = round(other.cpu_ms_per_operation / ours.cpu_ms_per_operation, 2)
+    return {**Figures.of(other).to_wire(), "ratio": ratio}
 
 
 def _persons(
@@ -126,8 +138,7 @@ def _person(server: ServerUnderTest, country: OcspCountry, *, offset: int, read:
 
 async def _answer(connection: Connection, asked: Asked, *, get: bool, path: str = "/pki/ocsp") -> bytes:
     if get:
-        target = f"{path}/" + quote(b64encode(asked.request).decode(), safe="")
-        answer = await connection.request("GET", target)
+        answer = await connection.request("GET", f"{path}/{asked.in_path}")
     else:
         answer = await connection.request("POST", path or "/", headers=_TYPE, body=asked.request)
     if answer.status != 200 or len(answer.body) < 100:

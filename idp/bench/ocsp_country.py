@@ -1,7 +1,9 @@
 """What `ocsp` asks about: the certificates of a founded country, some of them revoked, and serials that never were."""
 
-from dataclasses import dataclass, replace
+from base64 import b64encode
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from urllib.parse import quote
 
 from cryptography import x509
 
@@ -26,10 +28,14 @@ class Expected(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """An OCSP request and what the answer must say."""
+    """An OCSP request and what the answer must say. in_path: the request as a GET's path has it."""
 
     request: bytes
     expected: Expected
+    in_path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "in_path", quote(b64encode(self.request).decode(), safe=""))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,6 +23,8 @@ from ca_core.kernel.web.pages import OWN_MESSAGES, OWN_STATIC, Pages
 from ca_core.kernel.web.security import RequestId, SecurityHeaders
 from ca_core.status import web as status_web
 from ca_core.status.crl_archive import crl_overdue
+from ca_core.status.ocsp_hop import OcspHop
+from ca_core.status.ocsp_memory import OcspMemory
 from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
 from ca_core.timestamp import web as timestamp_web
 from idp.main import health
@@ -78,7 +80,7 @@ def provider_app(ca: CertificationAuthority, provider: Provider) -> ASGIApp:
         return _app(ca, [*routes, *health.routes(checks, provider.hop)], provider.pages, jobs)
     checks["crl"] = lambda: crl_overdue(ca.crl_archive, ca.registry, ca.clock)
     routes += [*_status_routes(ca, provider.hop), *health.routes(checks, provider.hop)]
-    return _with_ocsp(ca, _app(ca, routes, provider.pages, [*authority_jobs(ca), *jobs]), provider.hop)
+    return _with_ocsp(ca, _app(ca, routes, provider.pages, [*authority_jobs(ca), *jobs]))
 
 
 def validation_authority_app(ca: CertificationAuthority) -> ASGIApp:
@@ -90,7 +92,7 @@ def validation_authority_app(ca: CertificationAuthority) -> ASGIApp:
         "crl": lambda: crl_overdue(ca.crl_archive, ca.registry, ca.clock),
     }
     routes: list[BaseRoute] = [*_status_routes(ca, hop), *health.routes(checks, hop)]
-    return _with_ocsp(ca, _app(ca, routes, _plain_pages(ca), jobs), hop)
+    return _with_ocsp(ca, _app(ca, routes, _plain_pages(ca), jobs))
 
 
 def certification_authority_app(ca: CertificationAuthority) -> ASGIApp:
@@ -121,8 +123,8 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
     return routes
 
 
-def _with_ocsp(ca: CertificationAuthority, app: ASGIApp, hop: Hop) -> ASGIApp:
-    return OcspFirst(app, OcspEndpoint(ca.ocsp, hop))
+def _with_ocsp(ca: CertificationAuthority, app: ASGIApp) -> ASGIApp:
+    return OcspFirst(app, OcspEndpoint(ca.ocsp, OcspHop(ca.database)), OcspMemory(ca.ocsp))
 
 
 def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:
