@@ -10,6 +10,7 @@ import uvicorn
 
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.settings import CONFIG_VARIABLE, PREFIX, Role, load_settings
+from ca_core.kernel.web.protocol import BoundedHttpProtocol
 from idp.commands.shared import ConfigOption, refusals
 from idp.main.app import build_app
 from idp.main.signer import signer_server_options
@@ -38,7 +39,7 @@ def serve(
             transport = signer_server_options(settings)
         else:
             _verify_transport(settings.issuer, settings.host, tls=certificate is not None, behind_proxy=behind_proxy)
-            transport = {"http": "httptools", "ssl_certfile": certificate, "ssl_keyfile": key}
+            transport = {"http": BoundedHttpProtocol, "ssl_certfile": certificate, "ssl_keyfile": key}
         build_app(settings)  # every fault shows here, before a worker process is started
     _hand_down(config, role)
     uvicorn.run(
@@ -55,7 +56,6 @@ def serve(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        h11_max_incomplete_event_size=16_384,
         **transport,
     )
 

@@ -5,9 +5,9 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from ca_core.kernel.web.errors import BodyTooLarge, MalformedForm, MalformedJson
+from ca_core.kernel.web.errors import BodyCutOff, BodyTooLarge, MalformedForm, MalformedJson
 
 MAX_FIELDS = 64
 MAX_DEPTH = 16
@@ -18,17 +18,23 @@ _MAX_LENGTH_DIGITS = 12  # int() refuses thousands of digits with a ValueError
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """The whole body, at most `limit` octets. Raises: BodyTooLarge, before more than the limit is kept."""
+    """The whole body, at most `limit` octets.
+
+    Raises: BodyTooLarge, before more than the limit is kept; BodyCutOff, where the client went away.
+    """
     declared = request.headers.get("content-length", "0")
     if not declared.isascii() or not declared.isdigit() or len(declared) > _MAX_LENGTH_DIGITS or int(declared) > limit:
         raise BodyTooLarge
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise BodyCutOff from error
     return b"".join(chunks)
 
 
