@@ -1,5 +1,5 @@
 # Everything a person or CI calls. What runs is in scripts/.
-.PHONY: setup run test check bench lock audit clean
+.PHONY: setup run test check bench fuzz lock audit clean
 
 setup: ## installs what is missing: Debian packages, .venv, what tests take from npm
 	@scripts/setup
@@ -19,6 +19,11 @@ bench: ## every figure, beside its yardstick
 	@scripts/setup
 	scripts/bench
 
+fuzz: ## a coverage-guided fuzzer run over every parser of untrusted octets: make fuzz [SECONDS=120]
+	@scripts/setup
+	@scripts/setup fuzz
+	.venv/bin/python scripts/fuzz --seconds $(or $(SECONDS),120)
+
 lock: ## makes requirements/*.lock anew
 	@scripts/setup
 	scripts/lock
@@ -27,6 +32,7 @@ audit: ## asks the registry's advisories about every locked package (needs a net
 	@scripts/setup
 	.venv/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/build.lock
 	.venv/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.lock
+	.venv/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/fuzz.lock
 	cd tests/interop && ../../scripts/node npm audit
 
 clean: ## removes what setup and the tests made here

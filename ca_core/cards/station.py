@@ -139,7 +139,7 @@ def _by_slot(entries: object, member: str, load: Callable[[bytes], T]) -> dict[C
         try:
             slot = CardSlot(str(entry.get("slot")))
             value = load(b64decode(entry[member], validate=True))
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             raise StationFault("entry") from None
         if slot in loaded:
             raise StationFault("slot_twice")

@@ -115,7 +115,15 @@ def _parse(octets: bytes) -> tuple[x509.Certificate, PublicKey]:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
         public_key = certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise AuthorityRefused(type(error).__name__) from error
     if not (constraints.critical and constraints.value.ca and usage.key_cert_sign and usage.crl_sign):
         raise AuthorityRefused("not a CA's certificate")

@@ -71,7 +71,14 @@ class CrlSource:
             self._crl = x509.load_pem_x509_crl(octets) if is_pem else x509.load_der_x509_crl(octets)
             self.total = len(self._crl)
             _verify_crl(self._crl, authority)
-        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        except (
+            ValueError,
+            TypeError,
+            UnsupportedAlgorithm,
+            x509.DuplicateExtension,
+            x509.InvalidVersion,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
             raise CrlRefused(f"{self.name}: {type(error).__name__}") from error
 
     def digest(self) -> str:
@@ -90,7 +97,7 @@ class CrlSource:
                 return
             try:
                 yield CrlItem(place, after, _entry(revoked))
-            except (ValueError, TypeError, x509.DuplicateExtension):
+            except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
                 yield CrlItem(place, after, None)
 
 

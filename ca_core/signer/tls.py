@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from ca_core.kernel.errors import ConfigurationError
+from ca_core.kernel.web.protocol import BoundedHttpProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +20,8 @@ class TlsFiles:
     trusted: Path
 
 
-class MutualTlsProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 over TLS, which tells the application the client's certificate.
+class MutualTlsProtocol(BoundedHttpProtocol):
+    """Bounded HTTP/1.1 over TLS, which tells the application the client's certificate.
 
     As the ASGI extension `tls` has it (client_cert_chain, of which this has the first). A connection whose handshake
     left no verified client certificate is closed.

@@ -166,7 +166,7 @@ def _readable() -> Iterator[None]:
     """Inside it, a key or request that cannot be read is the caller's mistake."""
     try:
         yield
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise SignerRequestMalformed("a key or certification request that cannot be read") from error
 
 

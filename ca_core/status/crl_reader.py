@@ -127,7 +127,14 @@ class CrlReader:
                 base_number=None if delta is None else delta.crl_number,
                 shard_uri=None if point is None else _uri(point),
             )
-        except (ValueError, AttributeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            x509.DuplicateExtension,
+            x509.InvalidVersion,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
             raise CrlMalformed(str(error)) from error
 
     def _header(self, tag: int) -> tuple[bytes, int, int]:

@@ -6,6 +6,7 @@ Each order takes the card anew, so nothing rests on a connection that waits for 
 from collections.abc import Mapping
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from card_bridge.personalisation.csr import build_request
@@ -90,6 +91,6 @@ def _spki(public_key: PublicKey) -> bytes:
 def _certified_key(der: bytes) -> bytes:
     try:
         public_key = x509.load_der_x509_certificate(der).public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise BadRequest("a certificate that does not parse") from error
     return public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

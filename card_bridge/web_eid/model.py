@@ -6,6 +6,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from card_bridge.piv.model import SignatureAlgorithm
@@ -52,8 +53,8 @@ def algorithm_for(certificate: bytes) -> SignatureAlgorithm:
     """The algorithm that the key in a DER certificate signs with. Raises: KeyUnsupported."""
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except ValueError as error:
-        raise KeyUnsupported("not a certificate") from error
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise KeyUnsupported("not a certificate, or a key that nothing here knows") from error
     match key:
         case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
             return SignatureAlgorithm.ES256

@@ -75,6 +75,6 @@ def parse_basic(authorization: str) -> tuple[str, str]:
         secret = unquote_plus(password, errors="strict")
     except (binascii.Error, ValueError) as error:
         raise InvalidClient("malformed Authorization header", basic_challenge=True) from error
-    if not colon or not client_id:
+    if not colon or not client_id or "\x00" in client_id + secret:
         raise InvalidClient("malformed Authorization header", basic_challenge=True)
     return client_id, secret

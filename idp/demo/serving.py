@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from ca_core.kernel.web.from_memory import FromMemoryProtocol
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -52,7 +54,7 @@ def _config(site: Site) -> uvicorn.Config:
     config = uvicorn.Config(
         site.app,
         loop="none",
-        http="httptools",
+        http=FromMemoryProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

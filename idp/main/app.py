@@ -129,6 +129,7 @@ def _with_ocsp(ca: CertificationAuthority, app: ASGIApp) -> ASGIApp:
 
 def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=Failures(pages).handlers(), lifespan=_lifespan(ca, jobs))
+    app.router.redirect_slashes = False  # it would redirect to whatever Host the request named
     return RequestId(
         SecurityHeaders(DirectRoutes(app, routes), https=ca.settings.issuer.startswith("https:")), rng=ca.rng
     )

@@ -74,7 +74,7 @@ class TokenKeys:
             raise NotOurToken("too long")
         try:
             token = jwt.decode(unverified_token, self._verifying, algorithms=_ALGORITHMS)
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, TypeError, RecursionError) as error:  # a header's members may be of any type
             raise NotOurToken(type(error).__name__) from error
         return token.claims
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.protocol import BoundedHttpProtocol
 from support.http_wire import MAX_BODY, exchange
 
 _TARGETS = st.sampled_from([b"/memory", b"/memory/a%2B", b"/memory/absent", b"/memory?q", b"/memory/broken", b"/other"])
@@ -57,7 +57,7 @@ def test_the_same_answers(asked: list[bytes], cuts: list[int]) -> None:
     octets = b"".join(asked)
     places = sorted({0, len(octets), *(cut for cut in cuts if cut < len(octets))})
     fragments = [octets[start:end] for start, end in pairwise(places)]
-    theirs, _ = exchange(HttpToolsProtocol, fragments)
+    theirs, _ = exchange(BoundedHttpProtocol, fragments)
     ours, _ = exchange(FromMemoryProtocol, fragments)
     assert ours == theirs
 
@@ -68,7 +68,7 @@ def test_altered_requests_are_answered_or_refused_as_often(octets: list[bytes], 
     """A refusal may overtake answers of uvicorn's own class, so what is compared is what ours answers before it."""
     whole = b"".join(octets)
     altered = whole[:at] + noise + whole[at + len(noise) :]
-    theirs, _ = exchange(HttpToolsProtocol, [altered])
+    theirs, _ = exchange(BoundedHttpProtocol, [altered])
     ours, _ = exchange(FromMemoryProtocol, [altered])
     assert ours.is_closed == theirs.is_closed
     refused = ours.octets.count(b"HTTP/1.1 400 Bad Request")

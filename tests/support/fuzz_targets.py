@@ -20,7 +20,7 @@ from ca_core.authorities.model import AuthoritySigner
 from ca_core.issuance.checks import Candidate, verify_candidate
 from ca_core.kernel.database import Database, sqlite_url
 from ca_core.kernel.errors import DomainError
-from ca_core.kernel.web.body import parse_form, parse_json_object
+from ca_core.kernel.web.body import MAX_DEPTH, parse_form, parse_json_object
 from ca_core.keys.model import PublicKey
 from ca_core.profiles.loader import load_profiles
 from ca_core.revocation import StatusLog, der
@@ -32,6 +32,7 @@ from idp.authn.card.web_eid import parse_token
 from idp.authorize.claims_parameter import parse_claims_parameter
 from idp.authorize.web import parse_parameters
 from support.fakes import START, FakeClock, SeededRng
+from support.fuzz_parsers import MORE_TARGETS, more_seeds
 from support.ocsp_requests import ocsp_request
 from support.pki import ceremony_toml, citizen_request
 from support.small_pki import RequestIssuer, SmallPki, der_of, new_key
@@ -87,7 +88,7 @@ def fuzz_csr(octets: bytes) -> None:
     try:
         csr = x509.load_der_x509_csr(octets)
         key = csr.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         return
     if isinstance(key, PublicKey):
         authority = pki().g3
@@ -122,9 +123,16 @@ def fuzz_form(octets: bytes) -> None:
 def fuzz_json(octets: bytes) -> None:
     with suppress(DomainError):
         members = parse_json_object(octets)
+        assert depth_of(members) <= MAX_DEPTH
         parse_token(members)
     with suppress(DomainError):
         parse_claims_parameter(octets.decode("utf-8", "surrogateescape"))
+
+
+def depth_of(value: object) -> int:
+    """How many arrays and objects stand in one another at most."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
 
 
 TARGETS: dict[str, Target] = {
@@ -136,6 +144,7 @@ TARGETS: dict[str, Target] = {
     "ceremony": fuzz_ceremony,
     "form": fuzz_form,
     "json": fuzz_json,
+    **MORE_TARGETS,
 }
 
 
@@ -144,6 +153,8 @@ class Seeds:
     """Well-formed inputs to begin with, new keys each time."""
 
     def of(self, target: str) -> list[bytes]:
+        if target in MORE_TARGETS:
+            return more_seeds(target)
         if target in ("ocsp-request", "ocsp-answer"):
             issued = pki().issue(pki().g3)
             plain = ocsp_request(issued, pki().g3)

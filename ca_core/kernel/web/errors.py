@@ -17,6 +17,10 @@ class BodyTooLarge(RequestError):
     status = 413
 
 
+class BodyCutOff(RequestError):
+    """The client went away, or took too long, before the body's end. Nobody reads the answer."""
+
+
 class MalformedForm(RequestError):
     """Not application/x-www-form-urlencoded, not UTF-8, too many fields, or a field given twice."""
 

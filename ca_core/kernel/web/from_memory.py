@@ -1,7 +1,7 @@
-"""uvicorn's HTTP/1.1, which gives answers that lie in memory at once: no ASGI scope, no task, no timer for each.
+"""HTTP/1.1 with its bounds, which gives answers that lie in memory at once: no ASGI scope, no task, no timer for each.
 
 Those cost more than such an answer (docs/adr/0015). Whatever is not a plain request for an answer in memory goes on to
-the application as if this were uvicorn's own class: the decision falls when the request is whole, nothing of it is
+the application as if this were `BoundedHttpProtocol`: the decision falls when the request is whole, nothing of it is
 written before, and what was read of it is handed on in the same calls.
 """
 
@@ -9,8 +9,10 @@ import asyncio
 from typing import Any, Protocol
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
+
+from ca_core.kernel.web.protocol import BoundedHttpProtocol
 
 ATTRIBUTE = "from_memory"
 """What the outermost ASGI application calls its `FromMemory`, where it has one."""
@@ -38,7 +40,7 @@ class FromMemory(Protocol):
         """
 
 
-class FromMemoryProtocol(HttpToolsProtocol):
+class FromMemoryProtocol(BoundedHttpProtocol):
     """Give it to uvicorn as `http`. A request is held here from its headers to its end, if it is one that memory takes,
     has a body of known and bounded length, keeps the connection open, and no other is being answered on it.
 
@@ -73,6 +75,7 @@ class FromMemoryProtocol(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._expect(self._head_timeout_s)
 
     def on_headers_complete(self) -> None:
         if self._memory is None:
@@ -87,6 +90,7 @@ class FromMemoryProtocol(HttpToolsProtocol):
             super().on_body(body)
             return
         self._held += body
+        self._body_bytes += len(body)
         if self._memory is None or len(self._held) > self._memory.max_body_bytes:
             self._let_go()
 
@@ -95,6 +99,7 @@ class FromMemoryProtocol(HttpToolsProtocol):
             answer = self._found(self._held)
             if answer is not None:
                 self._held = None
+                self._request_is_over()
                 self._write(answer)
                 return
             self._let_go()
@@ -150,6 +155,7 @@ class FromMemoryProtocol(HttpToolsProtocol):
         body, self._held = self._held, None
         self._begin()
         if body:
+            self._body_bytes -= len(body)
             super().on_body(body)
 
     def _write(self, answer: bytes) -> None:

@@ -74,7 +74,7 @@ class Catalogues:
 def negotiate(request: Request, *, cookie_name: str | None = None, ui_locales: str = "") -> Language:
     """The language of a page: the query's `lang` or `ui_locales`, the cookie, the authorization request's
     `ui_locales`, Accept-Language, and else Traditional Chinese. All of them untrusted."""
-    if request.url.query:
+    if request.scope["query_string"]:  # not request.url: it fails on octets that are not UTF-8
         query = request.query_params
         asked = match_language(query.get("lang", "")) or match_language(query.get("ui_locales", ""))
         if asked:

@@ -79,7 +79,7 @@ class Pages:
             status_code=status,
             headers={**NO_STORE, "Content-Security-Policy": policy, "Content-Language": t.lang},
         )
-        if request.url.query and match_language(request.query_params.get("lang", "")):
+        if request.scope["query_string"] and match_language(request.query_params.get("lang", "")):
             self._cookies.set_cookie(response, "lang", t.lang, _LANGUAGE_COOKIE_S)
         return response
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.protocol import BoundedHttpProtocol
 from support.http_wire import MAX_BODY, Application, Peer, exchange, split
 
 GET = b"GET /memory/a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -88,7 +88,7 @@ def sizes(octets: bytes) -> tuple[int, ...]:
 def test_what_memory_answers_is_what_the_application_would_have(name: str) -> None:
     octets, count = IN_MEMORY[name]
     for size in sizes(octets):
-        theirs, _ = exchange(HttpToolsProtocol, split(octets, size))
+        theirs, _ = exchange(BoundedHttpProtocol, split(octets, size))
         ours, app = exchange(FromMemoryProtocol, split(octets, size))
         assert ours == theirs
         assert app.by_memory >= count
@@ -100,7 +100,7 @@ def test_what_is_left_to_the_application(name: str, caplog: pytest.LogCaptureFix
     octets = THE_APPLICATIONS[name]
     caplog.set_level(logging.CRITICAL, "uvicorn.error")
     for size in sizes(octets):
-        theirs, _ = exchange(HttpToolsProtocol, split(octets, size))
+        theirs, _ = exchange(BoundedHttpProtocol, split(octets, size))
         ours, app = exchange(FromMemoryProtocol, split(octets, size))
         assert ours == theirs
         assert app.by_memory <= octets.count(GET)
@@ -112,7 +112,7 @@ def test_what_is_left_to_the_application(name: str, caplog: pytest.LogCaptureFix
 def test_what_is_refused_is_refused_alike(name: str) -> None:
     """Whole, so that uvicorn's own class, too, refuses before its application has begun to answer."""
     for octets in (REFUSED[name], GET + REFUSED[name]):
-        theirs, _ = exchange(HttpToolsProtocol, [octets])
+        theirs, _ = exchange(BoundedHttpProtocol, [octets])
         ours, app = exchange(FromMemoryProtocol, [octets])
         assert ours.is_closed == theirs.is_closed
         assert app.by_memory + app.by_app <= octets.count(b" HTTP/1.1")
@@ -179,14 +179,14 @@ def test_a_client_that_does_not_read_is_not_written_to() -> None:
         peer.transport = peer.protocol.transport = type(peer.transport)(limit=300)
         peer.transport.protocol = peer.protocol
         peer.protocol.flow._transport = peer.transport
-        peer.protocol.data_received(GET * 50)
+        peer.protocol.data_received(GET * 15)
         await peer.settle()
         assert len(answers(peer)) == app.by_memory == 3
         assert peer.transport.is_paused
         peer.transport.read_all()
         for _ in range(10):
             await peer.settle()
-        assert len(answers(peer)) == 50
+        assert len(answers(peer)) == 15
         assert app.by_memory == 3
         peer.end()
 
