@@ -108,7 +108,7 @@ class GrantStore:
     """The table of grants. A spent code stays until long after its token ended, so that a replay is told as one."""
 
     def add(self, tx: Transaction, code_hash: bytes, grant: CodeGrant, code_expires_at: datetime) -> None:
-        tx.execute(
+        tx.add(
             INSERT,
             code_hash=code_hash,
             client_id=grant.client_id,

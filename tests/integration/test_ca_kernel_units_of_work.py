@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, insert, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, insert, literal, select
 
 from ca_core.kernel.connections import Connections
 from ca_core.kernel.database import Database, Statement, sqlite_url
@@ -14,6 +14,7 @@ from ca_core.kernel.errors import Conflict, Unavailable
 THINGS = Table("thing", MetaData(), Column("name", String(20), primary_key=True), Column("size", Integer))
 ADD = Statement(insert(THINGS).values(name=bindparam("name"), size=bindparam("size")))
 NAMES = Statement(select(THINGS.c.name).order_by(THINGS.c.name))
+ONE = Statement(select(literal(1)))
 BROKEN = Statement(select(Column("no_such_column")).select_from(THINGS))
 
 
@@ -73,11 +74,11 @@ def test_a_dead_connection_costs_one_refusal_and_no_more(postgresql_database_url
     opened.connections.give_back(idle)
     dead.close()
     opened.connections.give_back(dead)
-    with pytest.raises(Unavailable), opened.write():
-        pass
+    with pytest.raises(Unavailable), opened.write() as tx:
+        tx.one_or_none(ONE)
     assert idle.closed  # what was idle beside it is as suspect
     with opened.write() as tx:
-        assert tx.dialect_name == "postgresql"
+        assert tx.one_or_none(ONE) == (1,)
     opened.dispose()
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
-
-from starlette.concurrency import run_in_threadpool
 
 from ca_core.kernel.database import Database
 
@@ -12,6 +13,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 MAX_TOGETHER = 64
 """How many calls share one commit at most: bounds how long one call can hold up the others."""
+
+MAX_AT_ONCE = 32
+"""How many calls wait for PostgreSQL at once; further ones queue."""
 
 
 class Hop:
@@ -27,12 +31,13 @@ class Hop:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._inline = database.is_embedded
+        self._threads = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="hop")
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
 
     async def __call__(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        if not self._inline:
-            return await run_in_threadpool(call, *args, **kwargs)
         loop = asyncio.get_running_loop()
+        if not self._inline:
+            return await loop.run_in_executor(self._threads, partial(copy_context().run, call, *args, **kwargs))
         mine = _Call(loop.create_future(), lambda: call(*args, **kwargs))
         waiting = self._waiting.get(loop)
         if waiting is None or len(waiting) >= MAX_TOGETHER:
