@@ -95,7 +95,7 @@ class Connections:
                 self._waiting -= 1
         try:
             pooled = self._engine.raw_connection()
-            connection = pooled.driver_connection
+            connection: DriverConnection = pooled.driver_connection
             pooled.detach()
             if self._engine.dialect.name == "postgresql":
                 connection = PipelinedConnection(connection)
