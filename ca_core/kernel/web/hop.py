@@ -81,7 +81,7 @@ class _Call:
         self._call = call
         self.done = done
         self.result: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
@@ -124,7 +124,10 @@ class _Threads:
     def _work(self) -> None:
         while True:
             call = self._calls.get()
-            call.run()
+            try:
+                call.run()
+            except BaseException as error:  # noqa: BLE001  (likewise: this thread goes on)
+                call.error = error
             with self._lock:
                 self._unfinished -= 1
             with suppress(RuntimeError):  # the loop is closed: nobody waits for it any more

@@ -123,7 +123,7 @@ def test_the_checks_are_in_this_order() -> None:
 
 
 def test_a_login_costs_this_many_statements(house: ProviderHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pinned, so that the busiest path grows only on purpose: authorize 3, token 2, userinfo 1 (a fake for the person's)."""
+    """Pinned, so that the busiest path grows only on purpose: authorize 3, token 2, userinfo 1 (persons: a fake)."""
     house.log_in()
     house.consent()
     counted: list[str] = []
