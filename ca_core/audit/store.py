@@ -149,7 +149,7 @@ class Head(NamedTuple):
 
 def append(tx: Transaction, recorded: RecordedEvent) -> None:
     """One insert. The row's id is the database's to give."""
-    tx.execute(
+    tx.add(
         _APPEND,
         at=recorded.at,
         name=recorded.name,

@@ -16,11 +16,13 @@ from ca_core.kernel.errors import Conflict, Unavailable
 
 try:
     import psycopg
+
+    from ca_core.kernel.pipeline import PipelinedConnection
 except ImportError:  # the `postgres` extra is not installed: SQLite alone
     psycopg = None  # type: ignore[assignment]
 
 DriverConnection: TypeAlias = Any
-"""What the driver gives: a sqlite3.Connection or a psycopg.Connection."""
+"""A sqlite3.Connection, or a PipelinedConnection to PostgreSQL."""
 
 WAIT_S = 30.0
 """How long a unit of work waits for a connection when all are in use."""
@@ -93,8 +95,10 @@ class Connections:
                 self._waiting -= 1
         try:
             pooled = self._engine.raw_connection()
-            connection = pooled.driver_connection
+            connection: DriverConnection = pooled.driver_connection
             pooled.detach()
+            if self._engine.dialect.name == "postgresql":
+                connection = PipelinedConnection(connection)
         except BaseException as error:
             self._closed_one()
             if isinstance(error, Exception):

@@ -9,100 +9,24 @@ Rows are plain tuples in the order of the statement's columns, converted by the 
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeDecorator
 
 from ca_core.kernel.connections import Connections, raise_translated
 from ca_core.kernel.errors import Unavailable
+from ca_core.kernel.statements import BigId, Row, Statement, UtcTime
 
-Row = tuple[Any, ...]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+__all__ = ["BigId", "Database", "Row", "Statement", "Transaction", "UtcTime", "sqlite_url"]
 
-BigId = BigInteger().with_variant(Integer, "sqlite")
-"""A 64-bit key; on SQLite the rowid, so that it can autoincrement."""
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An aware UTC datetime, stored as microseconds since 1970 in a 64-bit integer: the same on every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
-
-
-class Statement:
-    """A Core statement, compiled once for each dialect. Make these module constants."""
-
-    __slots__ = ("_core", "_prepared")
-
-    def __init__(self, core: ClauseElement) -> None:
-        self._core = core
-        self._prepared: dict[str, _Prepared] = {}
-
-    def prepared(self, dialect: Dialect) -> "_Prepared":
-        """The compiled form for this dialect, made at the first call."""
-        found = self._prepared.get(dialect.name)
-        if found is None:
-            found = self._prepared[dialect.name] = _Prepared(self._core, dialect)
-        return found
-
-
-class _Prepared:
-    __slots__ = ("_count", "_defaults", "_getters", "_results", "sql")
-
-    def __init__(self, core: ClauseElement, dialect: Dialect) -> None:
-        compiled = core.compile(dialect=dialect)
-        if not isinstance(compiled, SQLCompiler):
-            raise TypeError("not a SQL statement")
-        self.sql = str(compiled)
-        self._getters: list[tuple[str, Callable[[Any], Any] | None]] = []
-        self._defaults: dict[str, Any] = {}
-        for name in compiled.positiontup or ():
-            bind = compiled.binds[name]
-            processor = bind.type.dialect_impl(dialect).bind_processor(dialect)
-            self._getters.append((name, processor))
-            if not bind.required:
-                self._defaults[name] = bind.effective_value
-        self._count = len({name for name, _ in self._getters})
-        columns = getattr(core, "exported_columns", ())
-        self._results: list[tuple[int, Callable[[Any], Any]]] = []
-        for index, column in enumerate(columns):
-            processor = column.type.dialect_impl(dialect).result_processor(dialect, None)
-            if processor is not None:
-                self._results.append((index, processor))
-
-    def values(self, params: Mapping[str, Any]) -> list[Any]:
-        """The positional parameters. A missing one is a KeyError, an unknown one a TypeError."""
-        given = {**self._defaults, **params} if self._defaults else params
-        out = [given[name] if processor is None else processor(given[name]) for name, processor in self._getters]
-        if len(given) != self._count:
-            unknown = sorted(set(given) - {name for name, _ in self._getters})
-            raise TypeError(f"no such parameter: {', '.join(unknown)}")
-        return out
-
-    def row(self, raw: Sequence[Any]) -> Row:
-        if not self._results:
-            return tuple(raw)
-        cells = list(raw)
-        for index, processor in self._results:
-            cells[index] = processor(cells[index])
-        return tuple(cells)
+_NUMBERED = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+"""Statements as PostgreSQL itself takes them, with $1, $2."""
 
 
 class Transaction:
@@ -151,6 +75,11 @@ class Transaction:
             raise_translated(error)
         return count
 
+    def add(self, statement: Statement, **params: Any) -> None:
+        """A write whose count nobody needs. On PostgreSQL it travels with the next statement or the commit, and what is
+        wrong with it is raised there."""
+        self.execute(statement, **params)
+
     def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]]) -> None:
         """The same statement for each of the rows."""
         prepared = statement.prepared(self._dialect)
@@ -165,10 +94,7 @@ class Transaction:
         """Rows in bounded memory, at most `batch` of them at once. Only inside `Database.snapshot`."""
         prepared = statement.prepared(self._dialect)
         try:
-            if self._dialect.name == "postgresql":
-                cursor = self._connection.cursor(name="stream")
-            else:
-                cursor = self._connection.cursor()
+            cursor = self._stream_cursor()
             cursor.execute(prepared.sql, prepared.values(params))
             try:
                 while raws := cursor.fetchmany(batch):
@@ -178,6 +104,59 @@ class Transaction:
                 cursor.close()
         except Exception as error:  # noqa: BLE001  (raised again, in our terms)
             raise_translated(error)
+
+    def _stream_cursor(self) -> Any:
+        return self._connection.cursor()
+
+
+class _PipelinedTransaction(Transaction):
+    """On PostgreSQL: see `PipelinedConnection`."""
+
+    __slots__ = ()
+
+    def one_or_none(self, statement: Statement, **params: Any) -> Row | None:
+        prepared = statement.prepared(self._dialect)
+        values = prepared.values(params)
+        try:
+            raws, _ = self._connection.query(prepared, values)
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
+        return prepared.row(raws[0]) if raws else None
+
+    def all(self, statement: Statement, **params: Any) -> list[Row]:
+        prepared = statement.prepared(self._dialect)
+        values = prepared.values(params)
+        try:
+            raws, _ = self._connection.query(prepared, values)
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
+        return [prepared.row(raw) for raw in raws]
+
+    def execute(self, statement: Statement, **params: Any) -> int:
+        prepared = statement.prepared(self._dialect)
+        values = prepared.values(params)
+        try:
+            _, count = self._connection.query(prepared, values)
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
+        return int(count)
+
+    def add(self, statement: Statement, **params: Any) -> None:
+        prepared = statement.prepared(self._dialect)
+        self._connection.queue(prepared, prepared.values(params))
+
+    def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]]) -> None:
+        prepared = statement.prepared(self._dialect)
+        try:
+            self._connection.begin_now()
+            with self._connection.driver.cursor() as cursor:
+                cursor.executemany(prepared.sql, [prepared.values(row) for row in rows])
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
+
+    def _stream_cursor(self) -> Any:
+        self._connection.begin_now()
+        return self._connection.driver.cursor(name="stream")
 
 
 class Database:
@@ -190,9 +169,10 @@ class Database:
 
     def __init__(self, engine: Engine, *, keep: int = 10, limit: int = 30) -> None:
         self.engine = engine
-        self.dialect = engine.dialect
+        self.dialect: Dialect = engine.dialect if engine.dialect.name == "sqlite" else _NUMBERED
         self.connections = Connections(engine, keep=keep, limit=limit)
         self.here = _Here()
+        self.transaction = Transaction if engine.dialect.name == "sqlite" else _PipelinedTransaction
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
         self._begin_snapshot = (
             "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -234,6 +214,8 @@ class Database:
         return _Unit(self, None) if together is None else _Joined(self, together, writes=False)
 
     def write(self) -> "_Unit":
+        if not self.is_embedded:
+            return _Deferred(self, self._begin)
         together = self.here.together
         return _Unit(self, self._begin) if together is None else _Joined(self, together, writes=True)
 
@@ -274,7 +256,7 @@ class _Unit:
                 if isinstance(error, Exception):
                     raise_translated(error)
                 raise
-        return Transaction(connection, database.dialect)
+        return database.transaction(connection, database.dialect)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -295,6 +277,46 @@ class _Unit:
                     raise_translated(failure)
                 raise
         connections.give_back(connection)
+
+
+class _Deferred(_Unit):
+    """A transaction on PostgreSQL, begun with its first write."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Transaction:
+        database = self._database
+        self._connection = connection = database.connections.take()
+        connection.defer_begin()
+        return _PipelinedTransaction(connection, database.dialect)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection, connections = self._connection, self._database.connections
+        if isinstance(error, Unavailable):
+            connections.lost(connection)
+            return
+        if error is not None:
+            self._undo()
+            return
+        try:
+            connection.commit()
+        except BaseException as failure:
+            self._undo()
+            if isinstance(failure, Exception):
+                raise_translated(failure)
+            raise
+        connections.give_back(connection)
+
+    def _undo(self) -> None:
+        """Nothing of the transaction stays; the connection is used again if it said so."""
+        try:
+            self._connection.rollback()
+        except Exception:  # noqa: BLE001  (whatever the driver says, the connection is not used again)
+            self._database.connections.discard(self._connection)
+        else:
+            self._database.connections.give_back(self._connection)
 
 
 class Together:

@@ -45,6 +45,11 @@ def status_after(latest: StatusChange | None) -> CertificateStatus:
     return CertificateStatus(state=_STATES[latest.change], reason=reason, since=latest.at)
 
 
+def is_good_after(latest_change: str | None) -> bool:
+    """`status_after(...).is_good`, from the name of the change alone."""
+    return not latest_change or _STATES[Change(latest_change)] is CertificateState.GOOD
+
+
 class CrlKind(StrEnum):
     COMPLETE = "complete"
     DELTA = "delta"

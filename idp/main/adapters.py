@@ -10,7 +10,7 @@ from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
 from ca_core.registration.model import Person
 from ca_core.registration.store import PersonStore
-from ca_core.status.service import StatusService
+from ca_core.status.model import is_good_after
 from ca_core.validation.model import Purpose, ValidatedCertificate
 from ca_core.validation.service import CertificateValidator
 from idp.claims.ports import CertificateRecord
@@ -41,18 +41,17 @@ class RegisteredPersons:
 class GoodCertificates:
     """`idp.sessions`: whether the certificate behind a session is good now.
 
-    Its end of validity never changes once issued, so that is kept; its status is read each time.
+    Its end of validity never changes once issued, so that is kept; its status is what the caller read just now.
     """
 
-    def __init__(self, certificates: CertificateStore, status: StatusService, clock: Clock) -> None:
+    def __init__(self, certificates: CertificateStore, clock: Clock) -> None:
         self._certificates = certificates
-        self._status = status
         self._clock = clock
         self._ends: OrderedDict[int, datetime] = OrderedDict()
 
-    def is_good(self, tx: Transaction, certificate_id: int) -> bool:
+    def is_good(self, tx: Transaction, certificate_id: int, latest_change: str) -> bool:
         end = self._ends.get(certificate_id) or self._read_end(tx, certificate_id)
-        return end is not None and self._clock() < end and self._status.status_of(tx, certificate_id).is_good
+        return end is not None and self._clock() < end and is_good_after(latest_change)
 
     def _read_end(self, tx: Transaction, certificate_id: int) -> datetime | None:
         issued = self._certificates.by_id(tx, certificate_id)

@@ -74,7 +74,7 @@ class Provider:
         self.statements = StatementIssuer(statement_key, kid, issuer=self.issuer, clock=ca.clock, rng=ca.rng)
         subjects = PairwiseSubjects(read_secret(settings.pairwise_secret_file))
         hints = IdTokenHints(self.token_keys, self.issuer)
-        good = GoodCertificates(ca.certificates, ca.status, ca.clock)
+        good = GoodCertificates(ca.certificates, ca.clock)
         self.sessions = SessionService(ca.database, ca.clock, ca.rng, good)
         codes, access_tokens = AuthorizationCodes(ca.rng), AccessTokens(ca.rng)
         claims = PersonClaims(ca.registration(), IssuedCertificates(ca.database, ca.certificates))

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
+
+Standing: TypeAlias = str | None
+"""What a statement read of a session: None where it has ended or passed its absolute limit, else the latest change in
+the status log of the certificate behind it, empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.rng import Rng, random_token
 from idp.oauth.hashing import token_hash
-from idp.sessions.model import Authentication, Session, SessionLimits
+from idp.sessions.model import Authentication, Session, SessionLimits, Standing
 from idp.sessions.ports import SessionCertificates
 from idp.sessions.store import SessionStore
 
@@ -64,11 +64,12 @@ class SessionService:
         if not cookie_token:
             return None
         with self._database.read() as tx:
-            session = self._store.by_token(tx, token_hash(cookie_token))
+            found = self._store.by_token(tx, token_hash(cookie_token))
             now = self._clock()
-            if session is None or not session.is_live(now, self._limits):
+            if found is None or not found[0].is_live(now, self._limits):
                 return None
-            good = self._certificates.is_good(tx, session.certificate_id)
+            session, latest_change = found
+            good = self._certificates.is_good(tx, session.certificate_id, latest_change)
         if good and not self._is_stale(session, now):
             return session
         with self._database.write() as tx:
@@ -78,10 +79,11 @@ class SessionService:
         """`find` inside the caller's write transaction."""
         if not cookie_token:
             return None
-        session = self._store.by_token(tx, token_hash(cookie_token))
-        if session is None or not session.is_live(now, self._limits):
+        found = self._store.by_token(tx, token_hash(cookie_token))
+        if found is None or not found[0].is_live(now, self._limits):
             return None
-        if not self._certificates.is_good(tx, session.certificate_id):
+        session, latest_change = found
+        if not self._certificates.is_good(tx, session.certificate_id, latest_change):
             self._store.end(tx, session.id, now)
             return None
         if self._is_stale(session, now):
@@ -90,7 +92,11 @@ class SessionService:
 
     def is_open(self, tx: Transaction, session_id: str, certificate_id: int, now: datetime) -> bool:
         """Whether what was issued from this session still stands: not ended, and its certificate good."""
-        return self._store.is_open(tx, session_id, now) and self._certificates.is_good(tx, certificate_id)
+        return self.stands(tx, self._store.standing(tx, session_id, now), certificate_id)
+
+    def stands(self, tx: Transaction, standing: Standing, certificate_id: int) -> bool:
+        """`is_open`, from what the caller's own statement read just now (`idp.sessions.standing`)."""
+        return standing is not None and self._certificates.is_good(tx, certificate_id, standing)
 
     def end(self, session_id: str) -> bool:
         """Whether this call is the one that ended it."""

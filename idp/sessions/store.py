@@ -2,11 +2,25 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, String, Table, bindparam, insert, select, update
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from ca_core.kernel.database import BigId, Statement, Transaction, UtcTime
+from ca_core.revocation.expressions import latest_change
 from idp.schema import metadata
-from idp.sessions.model import Session
+from idp.sessions.model import Session, Standing
 
 login_session = Table(
     "login_session",
@@ -49,9 +63,12 @@ INSERT = Statement(
         {c.name: bindparam(c.name) for c in (*_COLUMNS, _T.token_hash)},
     )
 )
-BY_TOKEN = Statement(select(*_COLUMNS).where(_T.token_hash == bindparam("token_hash"), _T.ended_at.is_(None)))
-IS_OPEN = Statement(
-    select(_T.id).where(_T.id == bindparam("id"), _T.ended_at.is_(None), _T.expires_at > bindparam("now"))
+_LATEST_CHANGE = func.coalesce(latest_change(_T.certificate_id), literal_column("''"))
+BY_TOKEN = Statement(
+    select(*_COLUMNS, _LATEST_CHANGE).where(_T.token_hash == bindparam("token_hash"), _T.ended_at.is_(None))
+)
+STANDING = Statement(
+    select(_LATEST_CHANGE).where(_T.id == bindparam("id"), _T.ended_at.is_(None), _T.expires_at > bindparam("now"))
 )
 TOUCH = Statement(
     update(login_session)
@@ -92,12 +109,13 @@ class SessionStore:
             expires_at=session.expires_at,
         )
 
-    def by_token(self, tx: Transaction, token_hash: bytes) -> Session | None:
-        """The session, unless it was ended. Its limits are for the caller to check."""
+    def by_token(self, tx: Transaction, token_hash: bytes) -> tuple[Session, str] | None:
+        """The session, unless it was ended, and its certificate's latest change. Its limits are for the caller to
+        check."""
         row = tx.one_or_none(BY_TOKEN, token_hash=token_hash)
         if row is None:
             return None
-        return Session(
+        session = Session(
             id=row[0],
             person_id=row[1],
             acr=row[2],
@@ -111,10 +129,11 @@ class SessionStore:
             last_used_at=row[10],
             expires_at=row[11],
         )
+        return session, row[12]
 
-    def is_open(self, tx: Transaction, session_id: str, now: datetime) -> bool:
-        """Whether it was neither ended nor passed its absolute limit."""
-        return tx.one_or_none(IS_OPEN, id=session_id, now=now) is not None
+    def standing(self, tx: Transaction, session_id: str, now: datetime) -> Standing:
+        row = tx.one_or_none(STANDING, id=session_id, now=now)
+        return None if row is None else str(row[0])
 
     def touch(self, tx: Transaction, session_id: str, now: datetime) -> None:
         tx.execute(TOUCH, which=session_id, last_used_at=now)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from ca_core.kernel.database import Transaction
 from ca_core.kernel.rng import Rng, random_token
 from idp.oauth.hashing import token_hash
+from idp.sessions.model import Standing
 from idp.token.model import ACCESS_TOKEN_TTL_S, CODE_TTL_S, CodeGrant
 from idp.token.store import GrantStore
 
@@ -27,8 +28,8 @@ class AuthorizationCodes:
 
     def redeem(
         self, tx: Transaction, code_hash: bytes, client_id: str, access_token: str, now: datetime
-    ) -> CodeGrant | None:
-        """Turns the code into this access token, for the first caller alone.
+    ) -> tuple[CodeGrant, Standing] | None:
+        """Turns the code into this access token, for the first caller alone, and says whether the login stands.
 
         None where the code is spent, expired, unknown or another client's; then the access token opens nothing.
         """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from idp.sessions.model import Session
+from idp.sessions.model import Session, Standing
 
 CODE_TTL_S = 60
 ACCESS_TOKEN_TTL_S = 600
@@ -65,7 +65,10 @@ class CodeGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessGrant:
-    """What an access token opens: the claims of one person for one client, at UserInfo alone."""
+    """What an access token opens: the claims of one person for one client, at UserInfo alone.
+
+    standing: of the login behind it, when this was read.
+    """
 
     client_id: str
     person_id: str
@@ -75,6 +78,7 @@ class AccessGrant:
     userinfo_claims: tuple[str, ...]
     status_source: str
     status_age_s: int
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from idp.clients.authentication import ClientAuthenticator
 from idp.clients.model import Client
 from idp.oauth.errors import InvalidGrant, InvalidRequest, OAuthError, UnsupportedGrantType
 from idp.oauth.hashing import token_hash
+from idp.sessions.model import Standing
 from idp.sessions.service import SessionService
 from idp.token.access_tokens import AccessTokens
 from idp.token.codes import AuthorizationCodes
@@ -96,17 +97,18 @@ class TokenService:
         now = self._clock()
         code_hash, access_token = token_hash(command.code), self._access_tokens.make()
         with self._database.write() as tx:
-            grant = self._codes.redeem(tx, code_hash, client.client_id, access_token, now)
-            if grant is None:
+            redeemed = self._codes.redeem(tx, code_hash, client.client_id, access_token, now)
+            if redeemed is None:
                 refusal: OAuthError | None = self._not_redeemed(tx, client, code_hash, now, request_id)
             else:
-                refusal = self._refusal(tx, grant, command, now)
+                grant, standing = redeemed
+                refusal = self._refusal(tx, grant, standing, command)
                 if refusal is None:
                     self._record(tx, "token.issued", Outcome.OK, client, grant, request_id, grant.acr)
                 else:
                     self._access_tokens.revoke_by_code(tx, code_hash, now)
                     self._record(tx, "code.refused", Outcome.REFUSED, client, grant, request_id, refusal.description)
-        if grant is None or refusal is not None:  # only now: what was written above has to stay
+        if redeemed is None or refusal is not None:  # only now: what was written above has to stay
             raise refusal or InvalidGrant
         more = self._id_token_claims(grant, now)
         id_token = self._id_tokens.issue(client, grant, access_token, now, more)
@@ -118,7 +120,9 @@ class TokenService:
         with self._database.write() as tx:
             return self._codes.forget(tx, before)
 
-    def _refusal(self, tx: Transaction, grant: CodeGrant, command: TokenCommand, now: datetime) -> OAuthError | None:
+    def _refusal(
+        self, tx: Transaction, grant: CodeGrant, standing: Standing, command: TokenCommand
+    ) -> OAuthError | None:
         """Why the code that was just spent gives no tokens; None where it does."""
         if grant.redirect_uri != command.redirect_uri:
             return InvalidGrant("redirect_uri is not the one of the authorization request")
@@ -126,7 +130,7 @@ class TokenService:
             verify_code_challenge(command.code_verifier, grant.code_challenge)
         except InvalidGrant as error:
             return error
-        if not self._sessions.is_open(tx, grant.session_id, grant.certificate_id, now):
+        if not self._sessions.stands(tx, standing, grant.certificate_id):
             return InvalidGrant("the login has ended")
         return None
 

@@ -10,6 +10,8 @@ from sqlalchemy import Column, Integer, LargeBinary, String, Table, Text, bindpa
 
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
 from idp.schema import metadata
+from idp.sessions.model import Standing
+from idp.sessions.standing import standing
 from idp.token.model import AccessGrant, CodeGrant
 
 authorization_grant = Table(
@@ -73,7 +75,7 @@ REDEEM = Statement(
         token_hash=bindparam("token_hash"),
         token_expires_at=bindparam("token_expires_at"),
     )
-    .returning(*_GRANT)
+    .returning(*_GRANT, standing(_T.session_id))
 )
 WAS_REDEEMED = Statement(
     select(_T.id).where(
@@ -95,6 +97,7 @@ BY_TOKEN = Statement(
         _T.userinfo_claims,
         _T.status_source,
         _T.status_age_s,
+        standing(_T.session_id),
     ).where(_T.token_hash == bindparam("token_hash"), _T.revoked_at.is_(None), _T.token_expires_at > bindparam("now"))
 )
 FIRST_YOUNG = Statement(select(_T.id).where(_T.code_expires_at >= bindparam("before")).order_by(_T.id).limit(1))
@@ -108,7 +111,7 @@ class GrantStore:
     """The table of grants. A spent code stays until long after its token ended, so that a replay is told as one."""
 
     def add(self, tx: Transaction, code_hash: bytes, grant: CodeGrant, code_expires_at: datetime) -> None:
-        tx.execute(
+        tx.add(
             INSERT,
             code_hash=code_hash,
             client_id=grant.client_id,
@@ -138,9 +141,9 @@ class GrantStore:
         token_hash: bytes,
         token_expires_at: datetime,
         now: datetime,
-    ) -> CodeGrant | None:
-        """Spends the code for this token: of any number of callers one gets the grant. None for the others, and when
-        the code is expired, unknown or another client's."""
+    ) -> tuple[CodeGrant, Standing] | None:
+        """Spends the code for this token: of any number of callers one gets the grant, and whether its login stands.
+        None for the others, and when the code is expired, unknown or another client's."""
         row = tx.one_or_none(
             REDEEM,
             which=code_hash,
@@ -150,7 +153,7 @@ class GrantStore:
             token_hash=token_hash,
             token_expires_at=token_expires_at,
         )
-        return None if row is None else _grant(row)
+        return None if row is None else (_grant(row), row[15])
 
     def was_redeemed(self, tx: Transaction, code_hash: bytes, client_id: str) -> bool:
         """Whether the client presented this code before."""
@@ -174,6 +177,7 @@ class GrantStore:
             userinfo_claims=tuple(row[5].split()),
             status_source=row[6],
             status_age_s=row[7],
+            standing=row[8],
         )
 
     def forget(self, tx: Transaction, before: datetime) -> int:

@@ -42,7 +42,7 @@ class UserInfoService:
         now = self._clock()
         with self._database.read() as tx:
             grant = self._access_tokens.find(tx, unverified_token, now)
-            if grant is None or not self._sessions.is_open(tx, grant.session_id, grant.certificate_id, now):
+            if grant is None or not self._sessions.stands(tx, grant.standing, grant.certificate_id):
                 raise InvalidToken("the access token is unknown, expired or revoked")
         client = self._registry.find(grant.client_id)
         if client is None:

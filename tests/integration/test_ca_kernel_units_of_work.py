@@ -1,19 +1,26 @@
 """Units of work on both databases: what is undone, what stays, and which connections are used again."""
 
+import asyncio
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from threading import Barrier, Thread
+from unittest.mock import Mock
 
+import psycopg
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, insert, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, func, insert, literal, select
 
 from ca_core.kernel.connections import Connections
 from ca_core.kernel.database import Database, Statement, sqlite_url
 from ca_core.kernel.errors import Conflict, Unavailable
+from ca_core.kernel.web.hop import Hop
 
 THINGS = Table("thing", MetaData(), Column("name", String(20), primary_key=True), Column("size", Integer))
 ADD = Statement(insert(THINGS).values(name=bindparam("name"), size=bindparam("size")))
 NAMES = Statement(select(THINGS.c.name).order_by(THINGS.c.name))
+LENGTH = Statement(select(func.length(bindparam("text", type_=String))))
+ONE = Statement(select(literal(1)))
 BROKEN = Statement(select(Column("no_such_column")).select_from(THINGS))
 
 
@@ -23,6 +30,16 @@ def things(database: Database) -> Iterator[Database]:
     yield database
     database.connections.close()
     THINGS.drop(database.engine)
+
+
+@pytest.fixture
+def postgresql_things(postgresql_database_url: str) -> Iterator[Database]:
+    opened = Database.open(postgresql_database_url)
+    THINGS.create(opened.engine)
+    yield opened
+    opened.connections.close()
+    THINGS.drop(opened.engine)
+    opened.dispose()
 
 
 @pytest.fixture
@@ -73,11 +90,11 @@ def test_a_dead_connection_costs_one_refusal_and_no_more(postgresql_database_url
     opened.connections.give_back(idle)
     dead.close()
     opened.connections.give_back(dead)
-    with pytest.raises(Unavailable), opened.write():
-        pass
+    with pytest.raises(Unavailable), opened.write() as tx:
+        tx.one_or_none(ONE)
     assert idle.closed  # what was idle beside it is as suspect
     with opened.write() as tx:
-        assert tx.dialect_name == "postgresql"
+        assert tx.one_or_none(ONE) == (1,)
     opened.dispose()
 
 
@@ -172,3 +189,120 @@ def test_together_is_refused_where_the_database_does_it_itself(database: Databas
     else:
         with pytest.raises(TypeError):
             database.together()
+
+
+def test_a_queued_write_is_undone_with_its_unit(things: Database) -> None:
+    with pytest.raises(LookupError), things.write() as tx:
+        tx.add(ADD, name="a", size=1)
+        raise LookupError
+    with pytest.raises(LookupError), things.write() as tx:
+        tx.execute(ADD, name="b", size=1)
+        tx.add(ADD, name="c", size=1)
+        raise LookupError
+    assert names(things) == []
+
+
+def test_a_queued_write_is_seen_by_the_next_statement_and_committed(things: Database) -> None:
+    with things.write() as tx:
+        tx.add(ADD, name="a", size=1)
+        assert tx.all(NAMES) == [("a",)]
+        tx.add(ADD, name="b", size=1)
+        tx.add(ADD, name="c", size=1)
+    assert names(things) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("before", [(), ("b",), ("b", "c")])
+def test_a_queued_write_that_fails_undoes_the_unit(things: Database, before: tuple[str, ...]) -> None:
+    """Alone, where PostgreSQL runs it without BEGIN, or after others of its transaction."""
+    add(things, "a")
+    with pytest.raises(Conflict), things.write() as tx:
+        for name in before:
+            tx.add(ADD, name=name, size=1)
+        tx.add(ADD, name="a", size=1)
+    assert names(things) == ["a"]
+    add(things, "d")
+    assert names(things) == ["a", "d"]
+
+
+def test_a_queued_write_outside_a_transaction_is_done_at_once(things: Database) -> None:
+    with things.read() as tx:
+        tx.add(ADD, name="a", size=1)
+    assert names(things) == ["a"]
+
+
+def test_a_unit_on_postgresql_holds_its_locks_from_its_first_write_on(postgresql_things: Database) -> None:
+    """What it read before its first write it read as it stood; what it wrote nobody else sees or writes meanwhile."""
+    with postgresql_things.write() as tx:
+        assert tx.all(NAMES) == []
+        other = Thread(target=add, args=(postgresql_things, "a"))
+        other.start()
+        other.join(30)
+        assert tx.all(NAMES) == [("a",)]
+        tx.execute(ADD, name="b", size=1)
+        assert names(postgresql_things) == ["a"]
+    assert names(postgresql_things) == ["a", "b"]
+
+
+def test_a_nul_is_refused_and_not_cut_off(postgresql_things: Database) -> None:
+    with pytest.raises(psycopg.DataError), postgresql_things.write() as tx:
+        tx.execute(ADD, name="a\x00b", size=1)
+    assert names(postgresql_things) == []
+
+
+def test_a_large_value_goes_out_in_pieces(postgresql_things: Database) -> None:
+    """More than the socket takes at once, while the server answers what came before it."""
+    large = "x" * 8_000_000
+    with postgresql_things.write() as tx:
+        tx.add(ADD, name="a", size=1)
+        assert tx.one_or_none(LENGTH, text=large) == (len(large),)
+    assert names(postgresql_things) == ["a"]
+
+
+def test_a_connection_left_in_the_middle_of_an_exchange_is_not_used_again(postgresql_things: Database) -> None:
+    connection = postgresql_things.connections.take()
+    poll = Mock()
+    poll.poll.side_effect = KeyboardInterrupt
+    connection._poll, kept = poll, connection._poll
+    with pytest.raises(KeyboardInterrupt):
+        connection.execute("SELECT 1")
+    connection._poll = kept
+    postgresql_things.connections.give_back(connection)
+    with pytest.raises(Unavailable), postgresql_things.read() as tx:
+        tx.all(NAMES)
+    assert connection.closed
+    assert names(postgresql_things) == []
+
+
+def test_a_statement_that_the_server_refuses_leaves_the_connection_usable(things: Database) -> None:
+    with pytest.raises(Exception, match="no_such_column"), things.write() as tx:
+        tx.execute(ADD, name="a", size=1)
+        tx.all(BROKEN)
+    add(things, "b")
+    assert names(things) == ["b"]
+
+
+def test_a_hop_to_threads_gives_each_call_its_own_outcome(postgresql_things: Database) -> None:
+    """More calls than threads, one of them refused, one abandoned by its caller; none is lost."""
+    hop = Hop(postgresql_things)
+    wanted = [f"{number:03}" for number in range(100)]
+
+    async def run() -> list[object]:
+        abandoned = asyncio.ensure_future(hop(add, postgresql_things, "abandoned"))
+        await asyncio.sleep(0)
+        abandoned.cancel()
+        calls = (hop(add, postgresql_things, name) for name in [*wanted, wanted[0]])
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    outcomes = asyncio.run(run())
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [Conflict]
+    assert names(postgresql_things) == [*wanted, "abandoned"]
+
+
+def test_a_hop_carries_the_callers_context(postgresql_things: Database) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+
+    async def run() -> str:
+        variable.set("the caller's")
+        return await Hop(postgresql_things)(variable.get)
+
+    assert asyncio.run(run()) == "the caller's"

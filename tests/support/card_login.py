@@ -245,7 +245,7 @@ class FakeClients:
 
 
 class GoodCertificates:
-    def is_good(self, tx: Transaction, certificate_id: int) -> bool:
+    def is_good(self, tx: Transaction, certificate_id: int, latest_change: str) -> bool:
         return True
 
 

@@ -83,7 +83,7 @@ class FakeCertificates:
     def find(self, certificate_id: int) -> CertificateRecord | None:
         return CertificateRecord(der=b"DER of %d" % certificate_id, serial=certificate_id)
 
-    def is_good(self, tx: Transaction, certificate_id: int) -> bool:
+    def is_good(self, tx: Transaction, certificate_id: int, latest_change: str) -> bool:
         return certificate_id not in self.bad
 
 

@@ -123,7 +123,7 @@ def test_the_checks_are_in_this_order() -> None:
 
 
 def test_a_login_costs_this_many_statements(house: ProviderHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pinned, so that the busiest path grows only on purpose: authorize 3, token 3, userinfo 2 (fakes for the CA's)."""
+    """Pinned, so that the busiest path grows only on purpose: authorize 3, token 2, userinfo 1 (persons: a fake)."""
     house.log_in()
     house.consent()
     counted: list[str] = []
@@ -141,7 +141,7 @@ def test_a_login_costs_this_many_statements(house: ProviderHouse, monkeypatch: p
     assert len(counted) == 3
     counted.clear()
     token = house.redeem(code).json()["access_token"]
-    assert len(counted) == 3
+    assert len(counted) == 2
     counted.clear()
     assert house.userinfo(token).status_code == 200
-    assert len(counted) == 2
+    assert len(counted) == 1
