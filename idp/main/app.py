@@ -23,7 +23,6 @@ from ca_core.kernel.web.pages import OWN_MESSAGES, OWN_STATIC, Pages
 from ca_core.kernel.web.security import RequestId, SecurityHeaders
 from ca_core.status import web as status_web
 from ca_core.status.crl_archive import crl_overdue
-from ca_core.status.ocsp_hop import OcspHop
 from ca_core.status.ocsp_memory import OcspMemory
 from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
 from ca_core.timestamp import web as timestamp_web
@@ -124,7 +123,7 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
 
 
 def _with_ocsp(ca: CertificationAuthority, app: ASGIApp) -> ASGIApp:
-    return OcspFirst(app, OcspEndpoint(ca.ocsp, OcspHop(ca.database)), OcspMemory(ca.ocsp))
+    return OcspFirst(app, OcspEndpoint(ca.ocsp, Hop(ca.database)), OcspMemory(ca.ocsp))
 
 
 def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:

@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 from ca_core.audit import AuditLog
 from ca_core.kernel.database import Database
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.hop import Hop
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import OcspAnswer, OcspResponder, OcspSettings, Responders, StatusService
-from ca_core.status.ocsp_hop import OcspHop
 from ca_core.status.ocsp_memory import OcspMemory
 from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
 from support.fakes import FakeClock, SeededRng
@@ -102,7 +102,7 @@ def served(database: Database, clock: FakeClock, rng: SeededRng) -> Iterator[Ser
         await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    app = OcspFirst(behind, OcspEndpoint(responder, OcspHop(database)), OcspMemory(responder))
+    app = OcspFirst(behind, OcspEndpoint(responder, Hop(database)), OcspMemory(responder))
     config = uvicorn.Config(
         app,
         host="127.0.0.1",

@@ -118,7 +118,7 @@ class Transport(asyncio.Transport):
 class Peer:
     """One connection, inside a running loop."""
 
-    def __init__(self, protocol_class: type[HttpToolsProtocol], app: ASGIApp, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(self, protocol_class: type[HttpToolsProtocol], app: ASGIApp, **settings: Any) -> None:  # noqa: ANN401 - uvicorn's own settings
         config = uvicorn.Config(
             app, http=protocol_class, ws="none", lifespan="off", access_log=False, proxy_headers=False, **settings
         )

@@ -13,9 +13,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ca_core.kernel.database import Database, sqlite_url
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.hop import Hop
 from ca_core.status import OcspAnswer, OcspResponder, ocsp_memory
 from ca_core.status.ocsp_answers import SignedAnswer
-from ca_core.status.ocsp_hop import OcspHop
 from ca_core.status.ocsp_memory import OcspMemory
 from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
 from support.fakes import FakeClock
@@ -75,7 +75,7 @@ def exchange(folder: Path, responder: Responder, protocol: type[HttpToolsProtoco
 
     async def run() -> bytes:
         endpoint: Any = OcspEndpoint
-        hop = OcspHop(Database.open(sqlite_url(folder / "unused.db")))
+        hop = Hop(Database.open(sqlite_url(folder / "unused.db")))
         peer = Peer(protocol, OcspFirst(behind, endpoint(responder, hop), memory_of(responder)))
         await peer.send(octets)
         peer.end()
