@@ -19,8 +19,8 @@ class Application:
     """Answers each request with a digest of all that the application sees of it; more than MAX_BODY with 413.
 
     As a `FromMemory` it has the same answers to what is under /memory, unless the request names `absent`. `by_app` and
-    `by_memory` count who answered. Answers that are the application's alone tell what headers it saw. One for /wait is
-    answered when `release` is set.
+    `by_memory` count who answered. Answers that are the application's alone tell what headers it saw. A request for
+    /wait is answered when `release` is set.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Transport(asyncio.Transport):
 class Peer:
     """One connection, inside a running loop."""
 
-    def __init__(self, protocol_class: type[HttpToolsProtocol], app: ASGIApp, **settings: Any) -> None:  # noqa: ANN401 - uvicorn's own settings
+    def __init__(self, protocol_class: type[HttpToolsProtocol], app: ASGIApp, **settings: Any) -> None:  # noqa: ANN401 - as uvicorn's
         config = uvicorn.Config(
             app, http=protocol_class, ws="none", lifespan="off", access_log=False, proxy_headers=False, **settings
         )
