@@ -14,6 +14,8 @@ def configure_logs(level: str = "info", *, human: bool = False) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(stream=sys.stderr, level=number, format="%(message)s")
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+    for talkative in ("alembic", "httpx2", "httpcore2"):  # a line for every look at the schema, for every call
+        logging.getLogger(talkative).setLevel(max(number, logging.WARNING))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

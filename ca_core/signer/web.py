@@ -1,12 +1,12 @@
 """The port's handlers: a client certificate, a bounded body, one call of the service, JSON back; nothing else."""
 
 import json
-import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import BaseModel, ValidationError
@@ -41,7 +41,7 @@ from ca_core.signer.wire import (
     RecoveryAnswer,
 )
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 Body = TypeVar("Body", bound=BaseModel)
 _SMALL, _LARGE = 65_536, 8 * 1_048_576
 _RETRY_AFTER_S = "1"
@@ -191,11 +191,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         raise error
     kind = listed(error)
     status, code = (500, "server_error") if kind is None else (STATUSES[kind], kind.code)
-    logger.log(
-        logging.WARNING if status >= 500 else logging.INFO,
-        "refused",
-        extra={"code": error.code, "detail": error.detail, "request_id": request_id_of(request)},
-    )
+    write = log.warning if status >= 500 else log.info
+    write("refused", code=error.code, detail=error.detail, request_id=request_id_of(request))
     headers = {"Retry-After": _RETRY_AFTER_S} if status == 503 else None
     return problem(status, code, title=code, headers=headers, request_id=request_id_of(request) or None)
 
@@ -207,7 +204,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    logger.error("unexpected", exc_info=error, extra={"request_id": request_id_of(request)})
+    log.error("unexpected", request_id=request_id_of(request), exc_info=error)
     return problem(500, "server_error", title="server_error", request_id=request_id_of(request) or None)
 
 

@@ -60,13 +60,18 @@ def crl_shards(
     count: Annotated[int, typer.Option(min=1, help="How many shards certificates are dealt out to from now on.")],
     config: ConfigOption = None,
 ) -> None:
-    """Introduces shards for the certificates that are issued from now on. Those that exist stay where they are."""
+    """Introduces shards for the certificates that are issued from now on, and publishes their lists.
+
+    Certificates that exist stay where they are.
+    """
     with opened(config) as ca:
         found = ca.registry.by_slug(authority)
         layout = ca.shards.introduce(
             found.id, found.slug, count=count, publication_url=ca.issuance.publication_url, actor=operator()
         )
         print(f"layout {layout.generation} of {authority}: shards {layout.first} to {layout.first + layout.count - 1}")
+        record = ca.lists.publish(found.slug)
+        print(f"CRL {record.number} with a list for each shard")
 
 
 def _wire(check: CrlCheck) -> dict[str, object]:

@@ -47,7 +47,11 @@ def test_refusals(folder: Path) -> None:
     refused = run(folder, "crl-shards", "--authority", "citizen-g1", "--count", "1025")
     assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "shard_layout_refused")
     made = run(folder, "crl-shards", "--authority", "citizen-g1", "--count", "4")
-    assert made.stdout == "layout 2 of citizen-g1: shards 4 to 7\n"
+    first, second = made.stdout.splitlines()
+    assert first == "layout 2 of citizen-g1: shards 4 to 7"
+    assert second.endswith("with a list for each shard")
+    (check,) = json.loads(run(folder, "check-crls", "--authority", "citizen-g1", "--json").stdout)
+    assert (check["shards"], check["faults"]) == (8, [])
 
 
 def test_a_fault_is_an_exit_status(folder: Path) -> None:
