@@ -25,7 +25,7 @@ from ca_core.kernel.statements import BigId, Row, Statement, UtcTime
 
 __all__ = ["BigId", "Database", "Row", "Statement", "Transaction", "UtcTime", "sqlite_url"]
 
-_NUMBERED = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_NUMBERED = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 """Statements as PostgreSQL itself takes them, with $1, $2."""
 
 
