@@ -21,8 +21,8 @@ class AuditLog:
     def append(self, tx: Transaction, event: AuditEvent) -> None:
         """Records the event with one insert; two logins do not wait for each other here.
 
-        Its place in the log is given later by `AuditSequencer`. Raises: EventRefused; AuditUnavailable, where it cannot
-        be written: whoever must tell before they act does not act then.
+        Its place in the log is given later by `AuditSequencer`. Raises: EventRefused; AuditUnavailable, here or
+        at the transaction's end, where it cannot be written: whoever must tell before they act does not act then.
         """
         detail = canonical_detail(event)
         at = self._clock()
@@ -49,12 +49,14 @@ class AuditLog:
             salt=salt,
             leaf_hash=leaf,
         )
-        try:
-            store.append(tx, recorded)
-        except Exception as error:
-            # A row that is refused (by a trigger, a privilege) is no conflict that another try would solve.
-            said = error.detail if isinstance(error, DomainError) else type(error).__name__
-            raise AuditUnavailable(f"{event.name}: {said}") from error
+
+        def refused(error: Exception) -> AuditUnavailable:
+            """A row that is refused (by a trigger, a privilege) is no conflict that another try would solve."""
+            return AuditUnavailable(
+                f"{event.name}: {error.detail if isinstance(error, DomainError) else type(error).__name__}"
+            )
+
+        store.append(tx, recorded, refused)
 
     def recent(self, tx: Transaction, *, limit: int = 50) -> list[RecordedEvent]:
         """The newest events, newest first, at most `limit` (and never over 1,000)."""

@@ -3,7 +3,7 @@
 The databases themselves refuse to change or delete rows of `audit_events` and `audit_sequence`: append_only.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -147,10 +147,11 @@ class Head(NamedTuple):
     settled_event_id: int
 
 
-def append(tx: Transaction, recorded: RecordedEvent) -> None:
-    """One insert. The row's id is the database's to give."""
+def append(tx: Transaction, recorded: RecordedEvent, told: Callable[[Exception], Exception]) -> None:
+    """One insert. The row's id is the database's to give. told: what a refused row is raised as, here or at the end."""
     tx.add(
         _APPEND,
+        told,
         at=recorded.at,
         name=recorded.name,
         actor=recorded.actor,

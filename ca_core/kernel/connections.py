@@ -41,6 +41,7 @@ class Connections:
         self._idle: list[DriverConnection] = []
         self._count = 0
         self._waiting = 0
+        self._is_ended = False
         self._changed = threading.Condition()
 
     def take(self) -> DriverConnection:
@@ -52,7 +53,7 @@ class Connections:
 
     def give_back(self, connection: DriverConnection) -> None:
         """The connection is clean and may be used by others."""
-        if len(self._idle) >= self._keep:
+        if self._is_ended or len(self._idle) >= self._keep:
             self.discard(connection)
             return
         self._idle.append(connection)
@@ -69,6 +70,11 @@ class Connections:
     def lost(self, connection: DriverConnection) -> None:
         """The database did not answer on it. The idle ones may be as dead, so that none of them is used again."""
         self.discard(connection)
+        self.close()
+
+    def end(self) -> None:
+        """Closes the idle connections now, and those in use when they are given back; none is kept from now on."""
+        self._is_ended = True
         self.close()
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ca_core.kernel.connections import Connections, raise_translated
 from ca_core.kernel.errors import Unavailable
-from ca_core.kernel.statements import BigId, Row, Statement, UtcTime
+from ca_core.kernel.statements import BigId, Row, Statement, Told, UtcTime
 
 __all__ = ["BigId", "Database", "Row", "Statement", "Transaction", "UtcTime", "sqlite_url"]
 
@@ -75,10 +75,15 @@ class Transaction:
             raise_translated(error)
         return count
 
-    def add(self, statement: Statement, **params: Any) -> None:
+    def add(self, statement: Statement, told: Told | None = None, /, **params: Any) -> None:
         """A write whose count nobody needs. On PostgreSQL it travels with the next statement or the commit, and what is
-        wrong with it is raised there."""
-        self.execute(statement, **params)
+        wrong with it is raised there. told: what that is raised as, wherever it is."""
+        try:
+            self.execute(statement, **params)
+        except Exception as error:
+            if told is None:
+                raise
+            raise told(error) from error
 
     def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]]) -> None:
         """The same statement for each of the rows."""
@@ -109,7 +114,7 @@ class Transaction:
         return self._connection.cursor()
 
 
-class _PipelinedTransaction(Transaction):
+class PipelinedTransaction(Transaction):
     """On PostgreSQL: see `PipelinedConnection`."""
 
     __slots__ = ()
@@ -141,9 +146,13 @@ class _PipelinedTransaction(Transaction):
             raise_translated(error)
         return int(count)
 
-    def add(self, statement: Statement, **params: Any) -> None:
+    def add(self, statement: Statement, told: Told | None = None, /, **params: Any) -> None:
         prepared = statement.prepared(self._dialect)
-        self._connection.queue(prepared, prepared.values(params))
+        values = prepared.values(params)
+        try:
+            self._connection.queue(prepared, values, told)
+        except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+            raise_translated(error)
 
     def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]]) -> None:
         prepared = statement.prepared(self._dialect)
@@ -172,7 +181,7 @@ class Database:
         self.dialect: Dialect = engine.dialect if engine.dialect.name == "sqlite" else _NUMBERED
         self.connections = Connections(engine, keep=keep, limit=limit)
         self.here = _Here()
-        self.transaction = Transaction if engine.dialect.name == "sqlite" else _PipelinedTransaction
+        self.transaction = Transaction if engine.dialect.name == "sqlite" else PipelinedTransaction
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
         self._begin_snapshot = (
             "BEGIN" if engine.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -206,7 +215,7 @@ class Database:
 
     def dispose(self) -> None:
         """Closes the idle connections; those in use are closed when they are given back."""
-        self.connections.close()
+        self.connections.end()
         self.engine.dispose()
 
     def read(self) -> "_Unit":
@@ -288,7 +297,7 @@ class _Deferred(_Unit):
         database = self._database
         self._connection = connection = database.connections.take()
         connection.defer_begin()
-        return _PipelinedTransaction(connection, database.dialect)
+        return PipelinedTransaction(connection, database.dialect)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

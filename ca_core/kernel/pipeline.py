@@ -14,12 +14,13 @@ from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 
-from ca_core.kernel.statements import Prepared
+from ca_core.kernel.statements import Prepared, Told
 
 _BINARY = 1
 _READ, _WRITE = select.POLLIN, select.POLLOUT
 _ANSWERS = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 _Values = tuple[list[bytes | None], list[int]]
+_Command = tuple[Prepared | bytes, _Values, Told | None]
 
 
 class PipelinedConnection:
@@ -40,7 +41,7 @@ class PipelinedConnection:
         self._poll.register(self._pg.socket, _READ)
         self._names: dict[Prepared | bytes, bytes] = {}
         self._numbers = count()
-        self._waiting: list[tuple[Prepared | bytes, _Values]] = []
+        self._waiting: list[_Command] = []
         self._is_deferred = False
         self._is_begun = False
         self._is_clean = True
@@ -54,7 +55,7 @@ class PipelinedConnection:
 
     def execute(self, sql: str) -> None:
         """A statement without parameters, at once."""
-        self._run((sql.encode(), _NOTHING))
+        self._run((sql.encode(), _NOTHING, None))
 
     def defer_begin(self) -> None:
         """A transaction is wanted; it begins with the first statement that needs it."""
@@ -66,19 +67,20 @@ class PipelinedConnection:
         if self._waiting:
             self._run()
 
-    def queue(self, statement: Prepared, values: Sequence[Any]) -> None:
-        """Sent with the next statement or the commit; if it fails, that fails. Outside a transaction: at once."""
+    def queue(self, statement: Prepared, values: Sequence[Any], told: Told | None = None) -> None:
+        """Sent with the next statement or the commit; if it fails, that fails, as `told` says. Outside a transaction:
+        at once."""
         self._begin()
         if self._is_begun:
-            self._waiting.append((statement, _on_the_wire(values)))
+            self._waiting.append((statement, _on_the_wire(values), told))
         else:
-            self._run((statement, _on_the_wire(values)))
+            self._run((statement, _on_the_wire(values), told))
 
     def query(self, statement: Prepared, values: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
         """The rows that came back, and how many were touched."""
         if not statement.is_read:
             self._begin()
-        result = self._run((statement, _on_the_wire(values)))
+        result = self._run((statement, _on_the_wire(values), None))
         if result.status == ExecStatus.TUPLES_OK:
             self._rows.set_pgresult(result)
             return self._rows.load_rows(0, result.ntuples, tuple), result.ntuples
@@ -113,7 +115,7 @@ class PipelinedConnection:
             self._is_begun = True
             self._waiting.append(_BEGIN)
 
-    def _run(self, *last: tuple[Prepared | bytes, _Values]) -> PGresult:
+    def _run(self, *last: _Command) -> PGresult:
         """Sends what is queued and the last one, waits for all of it, and returns the last one's result.
 
         Raises: psycopg.Error, the first that the server or the connection reports.
@@ -125,21 +127,27 @@ class PipelinedConnection:
         self._is_clean = False
         pg.enter_pipeline_mode()
         made: list[tuple[Prepared | bytes, bytes] | None] = []
-        for statement, (values, formats) in commands:
+        told: list[Told | None] = []
+        for statement, (values, formats), teller in commands:
             name = self._names.get(statement)
             if name is None:
                 name = b"c%d" % next(self._numbers)
                 pg.send_prepare(name, statement if isinstance(statement, bytes) else statement.sql.encode())
                 made.append((statement, name))
+                told.append(teller)
             pg.send_query_prepared(name, values, formats, _BINARY)
             made.append(None)
+            told.append(teller)
         pg.pipeline_sync()
         results = self._results()
         pg.exit_pipeline_mode()
         self._is_clean = True
-        for result, new in zip(results, made, strict=False):
+        for result, new, teller in zip(results, made, told, strict=False):
             if result.status not in _ANSWERS:
-                raise psycopg.errors.error_from_result(result)
+                error = psycopg.errors.error_from_result(result)
+                if teller is None:
+                    raise error
+                raise teller(error) from error
             if new is not None:
                 self._names[new[0]] = new[1]
         return results[-1]
@@ -167,9 +175,9 @@ class PipelinedConnection:
 
 
 _NOTHING: _Values = ([], [])
-_BEGIN = (b"BEGIN", _NOTHING)
-_COMMIT = (b"COMMIT", _NOTHING)
-_ROLLBACK = (b"ROLLBACK", _NOTHING)
+_BEGIN: _Command = (b"BEGIN", _NOTHING, None)
+_COMMIT: _Command = (b"COMMIT", _NOTHING, None)
+_ROLLBACK: _Command = (b"ROLLBACK", _NOTHING, None)
 
 
 def _on_the_wire(values: Sequence[Any]) -> _Values:

@@ -100,7 +100,7 @@ class PathVerifier:
                 continue
             try:
                 return self._verify_issued_by(authority, certificate, moment)
-            except VerificationError:
+            except (VerificationError, ValueError):  # ValueError: a part that was not looked at before is malformed
                 reason = f"not issued by authority {authority.id}, or that has no path to a configured root"
         raise CertificateUnknownIssuer(reason)
 

@@ -58,6 +58,8 @@ def _read(der: bytes, certificate: x509.Certificate) -> PresentedCertificate:
     if not isinstance(public_key, PublicKey):
         raise CertificateMalformed("key type")
     key_algorithm_of(public_key)
+    for name in (certificate.subject, certificate.issuer):  # read lazily: a malformed one is refused here
+        list(name)
     authority_key = None
     key_usage = None
     purposes = None

@@ -258,6 +258,7 @@ def test_an_event_that_commits_after_the_grace_is_reported_until_it_is_swept_up(
         return
     with database.write() as slow:
         log.append(slow, event(1))
+        log.recent(slow)  # which takes the event to the database: its id is given
         with database.write() as quick:
             log.append(quick, event(2))
         clock.advance(600)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from support.hostile_country import PORT, HostileCountry, found
 from support.hostile_http import (
+    PIECE,
     Answer,
     Headers,
     HostileRequest,
@@ -43,8 +44,9 @@ class Provider:
     country: HostileCountry
 
     def ask(self, method: str, path: str, body: bytes = b"", more: Headers = (), query: bytes = b"") -> Answer:
+        pieces = [body[start : start + PIECE] for start in range(0, len(body), PIECE)]
         answer = self.country.server.ask(
-            HostileRequest(method=method, path=path, query=query, headers=more, body=[body] if body else [])
+            HostileRequest(method=method, path=path, query=query, headers=more, body=pieces)
         )
         verify_bounded(answer, body_limit=_LIMIT)
         return answer

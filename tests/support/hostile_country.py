@@ -9,7 +9,9 @@ from ca_core.kernel.database import sqlite_url
 from ca_core.kernel.settings import load_settings
 from idp.bench.model import Country, Plan
 from idp.demo.bench_country import found_country
-from idp.main.app import build_app
+from idp.main.app import provider_app
+from idp.main.authority import CertificationAuthority
+from idp.main.provider import Provider
 from support.hostile_http import Server
 
 PORT = 8_000
@@ -31,8 +33,10 @@ def found(folder: Path, database_url: str | None = None) -> Iterator[HostileCoun
     """A country with one citizen and one relying party. database_url: empty; SQLite in the folder by default."""
     url = database_url or sqlite_url(folder / "country.db")
     country = found_country(Plan(folder=folder, database_url=url, port=PORT, citizens=1, workers=1))
-    server = Server(build_app(load_settings(folder / "citizenid.toml")))
+    ca = CertificationAuthority(load_settings(folder / "citizenid.toml"))
+    server = Server(provider_app(ca, Provider(ca)))
     try:
         yield HostileCountry(country=country, server=server)
     finally:
         server.close()
+        ca.close()

@@ -15,7 +15,7 @@ from ca_core.audit import AuditSequencer, verify_log
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.authorities.model import Authority
 from ca_core.issuance import CertificateStore, IssuedCertificate
-from ca_core.kernel.database import Database, Transaction
+from ca_core.kernel.database import Database, PipelinedTransaction, Transaction
 from ca_core.kernel.errors import Unavailable
 from ca_core.kernel.rng import Rng
 from ca_core.revocation import RevocationService, StatusLog
@@ -137,6 +137,8 @@ def failing_from(count: int) -> Iterator[list[int]]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("execute", "execute_many", "all", "one_or_none", "stream"):
             patch.setattr(Transaction, name, failing(getattr(Transaction, name)))
+        for name in ("execute", "execute_many", "all", "one_or_none", "add"):  # PostgreSQL's, where it is another
+            patch.setattr(PipelinedTransaction, name, failing(getattr(PipelinedTransaction, name)))
         yield run
 
 
