@@ -61,7 +61,7 @@ def crl_shards(
     config: ConfigOption = None,
 ) -> None:
     """Introduces shards for the certificates that are issued from now on. Those that exist stay where they are."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         found = ca.registry.by_slug(authority)
         layout = ca.shards.introduce(
             found.id, found.slug, count=count, publication_url=ca.issuance.publication_url, actor=operator()

@@ -119,8 +119,8 @@ class CertificationAuthority:
         self.sequencer = AuditSequencer(self.database, clock)
         self.registry = AuthorityRegistry(self.database, clock)
         self.certificates = CertificateStore()
-        self.shards = ShardLayouts(self.database, self.audit, clock)
         self.second_place = second_place_of(settings)
+        self.shards = ShardLayouts(self.database, self.audit, clock, second_place=self.second_place)
         self.issuance = IssuanceService(
             database=self.database,
             registry=self.registry,
