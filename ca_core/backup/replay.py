@@ -11,6 +11,7 @@ from datetime import datetime
 
 from cryptography import x509
 
+from ca_core.audit.origins import ORIGIN_KIND, restore_origin
 from ca_core.backup.errors import JournalFault
 from ca_core.crl_shards.model import shard_named_by
 from ca_core.crl_shards.second_place import LAYOUT_KIND, parse_layout_record, restore_layout
@@ -51,6 +52,7 @@ class ReplayReport:
     burnt: int = 0
     crl_numbers: int = 0
     shard_layouts: int = 0
+    audit_origins: int = 0
     unknown_authority: int = 0
 
 
@@ -127,7 +129,9 @@ class _Replayer:
 
     def _apply_one(self, tx: Transaction, record: Record) -> None:
         self.report.records += 1
-        if record.get("authority_id") not in self._authorities:
+        if record["kind"] == ORIGIN_KIND:
+            self.report.audit_origins += restore_origin(tx, int(record["number"] or 0), self._now)
+        elif record.get("authority_id") not in self._authorities:
             self.report.unknown_authority += 1
         elif record["kind"] == INTENT_KIND:
             journaled = parse_intent_record(record)
