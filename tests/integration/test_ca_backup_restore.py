@@ -153,6 +153,20 @@ def test_a_layout_of_shards_introduced_after_the_backup_is_there_with_its_certif
     assert (issue(again, 11), issue(again, 10)) == (after[1], after[0])
 
 
+def test_a_serial_that_was_never_given_out_is_listed_in_its_shard(
+    guarded: Guarded, database_url: str, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
+) -> None:
+    introduce(guarded, 3, "http://one.example.tw/pki")
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+    assert child(database_url, tmp_path, "issue", 0, "durable:1", clock) == (-signal.SIGKILL, "")
+    issue(guarded, 0)
+    assert restore(guarded, tmp_path / "backup", target_url).replay.burnt == 1
+    again = Guarded(target_url, tmp_path, restored, clock, SeededRng(5))
+    again.crls.publish("citizen-g1")
+    check = CrlChecker(restored, again.world.registry, LOG, clock, shards=again.shards).check("citizen-g1")
+    assert (check.faults, check.entries, check.shards, check.without_shard) == ([], 1, 3, 0)
+
+
 def test_of_two_layouts_of_one_generation_the_one_that_was_committed_counts(
     guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
 ) -> None:
@@ -392,6 +406,23 @@ def test_the_drill_fails_where_a_revocation_never_reached_the_second_place(
     guarded.backups.create = create_then_revoke  # type: ignore[method-assign, assignment]  # a revocation meanwhile
     with pytest.raises(DrillFailed):
         run_drill(guarded.backups, guarded.url, target_url, clock=clock, actor="operator:1")
+
+
+def test_the_drill_fails_where_a_layout_never_reached_the_second_place(
+    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
+) -> None:
+    original = guarded.backups.create
+
+    def create_then_introduce(target: Path, *, actor: str) -> object:
+        manifest = original(target, actor=actor)
+        introduce(guarded, 2, "http://one.example.tw/pki")
+        return manifest
+
+    guarded.backups.create = create_then_introduce  # type: ignore[method-assign, assignment]  # a layout meanwhile
+    guarded.shards._second_place = Keeps()
+    with pytest.raises(DrillFailed) as failed:
+        run_drill(guarded.backups, guarded.url, target_url, clock=clock, actor="operator:1")
+    assert failed.value.detail == f"shard layout 1 of authority {guarded.authority_id}"
 
 
 class Keeps:
