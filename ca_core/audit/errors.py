@@ -43,6 +43,18 @@ class LogForked(AuditError):
     code = "audit_log_forked"
 
 
+class LogClosed(AuditError):
+    """The log ended with a restore, which lost events: nothing more is signed under its name."""
+
+    code = "audit_log_closed"
+
+
+class LogOpen(AuditError):
+    """A new log is begun only where the one before was closed."""
+
+    code = "audit_log_open"
+
+
 class FaultKind(StrEnum):
     """How the log differs from what was written."""
 

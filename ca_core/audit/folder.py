@@ -71,12 +71,16 @@ def export_log(log: PublishedLog, folder: Path) -> int:
     """Copies checkpoint, tiles and bundles into a folder; returns the tree's size.
 
     Full tiles that are there already stay. The checkpoint comes last and whole, so that a copy that was broken off
-    still verifies as what it was. Raises: ProofRefused, where nothing was published yet.
+    still verifies as what it was. Raises: ProofRefused, where nothing was published yet, or where the folder holds
+    a copy of another log: one that a restore closed had other tiles.
     """
     checkpoint = log.checkpoint()
     if checkpoint is None:
         raise ProofRefused("no checkpoint was published yet")
-    size = parse_checkpoint(parse_note(checkpoint).text).size
+    newest = parse_checkpoint(parse_note(checkpoint).text)
+    size, copied = newest.size, FolderFiles(folder).read("checkpoint")
+    if copied is not None and parse_checkpoint(parse_note(copied).text).origin != newest.origin:
+        raise ProofRefused(f"{folder} holds a copy of another log than {newest.origin}: name a new folder")
     for name in (*bundles_of(size), *tiles_of(size)):
         path = folder / "tile" / name.path
         if path.exists():

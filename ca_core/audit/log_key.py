@@ -63,7 +63,19 @@ class SoftwareLogKey:
             raise ConfigurationError(f"{path}: wrong passphrase, or not an encrypted PKCS#8 file") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigurationError(f"{path}: not an Ed25519 key")
-        return cls(origin, key, path.with_name(f"{path.name}.checkpoint"))
+        return cls(origin, key, _memory_of(path))
+
+
+def last_remembered(path: Path) -> bytes | None:
+    """The last note that the key in that file signed, as remembered beside it. The key itself is not opened."""
+    try:
+        return _memory_of(path).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _memory_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.checkpoint")
 
 
 def _make(path: Path, passphrase: bytes, rng: Rng) -> None:

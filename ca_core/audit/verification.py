@@ -9,18 +9,24 @@ from ca_core.audit.errors import AuditLogFault, FaultKind
 from ca_core.audit.merkle import EMPTY_ROOT
 from ca_core.audit.model import RecordedEvent, leaf_hash
 from ca_core.audit.note import VerifierKey, parse_note, verify_note
+from ca_core.audit.origins import current_origin, names_through
 from ca_core.audit.tiles import ENTRY_BYTES, WIDTH, ChangedTile, TreeBuilder
 from ca_core.kernel.database import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReport:
-    """What a log without fault holds. `waiting` events have no place yet. `checkpoints` of it were compared."""
+    """What a log without fault holds. `waiting` events have no place yet. `checkpoints` of it were compared.
+
+    of_other_logs: how many of those are of another of the log's names than the key's (one that a restore closed): their
+    roots are the tree's, their signatures were not verified.
+    """
 
     chained: int
     waiting: int
     root_hash: bytes
     checkpoints: int
+    of_other_logs: int = 0
 
     @property
     def chain_hash(self) -> bytes:
@@ -38,7 +44,8 @@ def verify_log(database: Database, key: VerifierKey | None = None) -> LogReport:
     Raises: AuditLogFault, the first in this order of rows; NoteRefused, for a checkpoint that the key did not sign.
     """
     with database.snapshot() as tx:
-        pending = _Checkpoints(tree_store.all_checkpoints(tx), key)
+        names = frozenset() if key is None else names_through(key.name, current_origin(tx).number) - {key.name}
+        pending = _Checkpoints(tree_store.all_checkpoints(tx), key, names)
         built = TreeBuilder(0, _nothing, lambda tile: _compare_tile(tx, tile))
         pending.compare(built)
         entries: list[bytes] = []
@@ -66,7 +73,13 @@ def verify_log(database: Database, key: VerifierKey | None = None) -> LogReport:
         head = store.read_head(tx)
         if lowest is not None and head is not None and lowest <= head.settled_event_id:
             raise AuditLogFault(FaultKind.UNSEQUENCED, leaf_index=None, event_id=lowest)
-    return LogReport(chained=built.size, waiting=waiting, root_hash=built.root(), checkpoints=pending.compared)
+    return LogReport(
+        chained=built.size,
+        waiting=waiting,
+        root_hash=built.root(),
+        checkpoints=pending.compared,
+        of_other_logs=pending.of_other_logs,
+    )
 
 
 def commitment_of(event: RecordedEvent) -> bytes:
@@ -86,10 +99,14 @@ def commitment_of(event: RecordedEvent) -> bytes:
 class _Checkpoints:
     """The published checkpoints in order of size, each compared as the tree reaches it."""
 
-    def __init__(self, stored: Iterator[tree_store.StoredCheckpoint], key: VerifierKey | None) -> None:
+    def __init__(
+        self, stored: Iterator[tree_store.StoredCheckpoint], key: VerifierKey | None, other_names: frozenset[str]
+    ) -> None:
         self._stored = stored
         self._key = key
+        self._other_names = other_names
         self.compared = 0
+        self.of_other_logs = 0
         self._next = self._read()
 
     def compare(self, built: TreeBuilder) -> None:
@@ -108,9 +125,11 @@ class _Checkpoints:
         if stored is None:
             return None
         note = parse_note(stored.note.encode())
-        if self._key is not None:
-            verify_note(note, self._key)
         found = parse_checkpoint(note.text)
+        if found.origin in self._other_names:
+            self.of_other_logs += 1
+        elif self._key is not None:
+            verify_note(note, self._key)
         if found.size != stored.size:
             raise AuditLogFault(FaultKind.TREE_BROKEN, leaf_index=stored.size, what="a checkpoint's size")
         return found

@@ -41,6 +41,7 @@ class DrillReport:
 class _Live:
     head: int
     last_certificate: int
+    layouts: list[tuple[object, ...]]
 
 
 class _Timer:
@@ -59,7 +60,7 @@ def run_drill(service: BackupService, url: str, scratch_url: str, *, clock: Cloc
     of database, that the drill may fill; a SQLite file is deleted at its end. Raises: DrillFailed; as the service.
 
     1. A backup. 2. What is live is noted. 3. The backup is restored together with the journal. 4. Compared: each status
-    change and certificate, each authority's list, no serial twice, the audit chain.
+    change, certificate and layout of shards, each authority's list, no serial twice, the audit chain.
     """
     timer = _Timer()
     live, copy = Database.open(url), Database.open(scratch_url)
@@ -68,7 +69,11 @@ def run_drill(service: BackupService, url: str, scratch_url: str, *, clock: Cloc
             with timer.step("create"):
                 manifest = service.create(Path(folder) / "backup", actor=actor)
             with live.read() as tx:
-                noted = _Live(head=store.status_head(tx), last_certificate=store.last_certificate(tx))
+                noted = _Live(
+                    head=store.status_head(tx),
+                    last_certificate=store.last_certificate(tx),
+                    layouts=store.shard_layouts(tx),
+                )
             with timer.step("restore"):
                 restored = service.restore(
                     Path(folder) / "backup", scratch_url, key_folder=Path(folder) / "keys", actor=actor
@@ -116,6 +121,8 @@ def _compare(ours: Transaction, theirs: Transaction, noted: _Live, now: datetime
         if mine is None or other is None or mine[:3] != other[:3] or bytes(mine[3]) != bytes(other[3]):
             differences.append(f"certificate {(mine or other)[0]}")
             break
+    there = store.shard_layouts(theirs)
+    differences += [f"shard layout {row[1]} of authority {row[0]}" for row in noted.layouts if row not in there]
     if store.reused_serials(theirs):
         differences.append("a serial stands twice")
     for authority_id in store.authorities(ours):

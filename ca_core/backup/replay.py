@@ -11,7 +11,10 @@ from datetime import datetime
 
 from cryptography import x509
 
+from ca_core.audit.origins import ORIGIN_KIND, restore_origin
 from ca_core.backup.errors import JournalFault
+from ca_core.crl_shards.model import shard_named_by
+from ca_core.crl_shards.second_place import LAYOUT_KIND, parse_layout_record, restore_layout
 from ca_core.issuance.model import Intent
 from ca_core.issuance.past import PastCertificates
 from ca_core.issuance.second_place import (
@@ -48,16 +51,20 @@ class ReplayReport:
     intents: int = 0
     burnt: int = 0
     crl_numbers: int = 0
+    shard_layouts: int = 0
+    audit_origins: int = 0
     unknown_authority: int = 0
 
 
 @dataclass(slots=True)
 class _Decided:
     """serials: by request id, of the intent that counts. last: by request id, the number of the certificate's record
-    that counts: earlier ones were never committed. twice: numbers of the status log that were given twice."""
+    that counts: earlier ones were never committed. layouts: the same by authority and generation of its shards.
+    twice: numbers of the status log that were given twice."""
 
     serials: dict[str, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
+    layouts: dict[tuple[object, object], int] = field(default_factory=dict)
     twice: set[int] = field(default_factory=set)
 
 
@@ -92,6 +99,8 @@ def _decide(records: Iterable[Record]) -> _Decided:
         elif kind == CERTIFICATE_KIND:
             issued[str(record["request_id"])] = int(str(record["serial"]), 16)
             decided.last[str(record["request_id"])] = int(record["n"] or 0)
+        elif kind == LAYOUT_KIND:
+            decided.layouts[record["authority_id"], record["generation"]] = int(record["n"] or 0)
         elif kind == STATUS_KIND:
             sequence = int(record["seq"] or 0)
             what = (record["authority_id"], record["serial"], record["change"])
@@ -120,7 +129,9 @@ class _Replayer:
 
     def _apply_one(self, tx: Transaction, record: Record) -> None:
         self.report.records += 1
-        if record.get("authority_id") not in self._authorities:
+        if record["kind"] == ORIGIN_KIND:
+            self.report.audit_origins += restore_origin(tx, int(record["number"] or 0), self._now)
+        elif record.get("authority_id") not in self._authorities:
             self.report.unknown_authority += 1
         elif record["kind"] == INTENT_KIND:
             journaled = parse_intent_record(record)
@@ -138,6 +149,10 @@ class _Replayer:
         elif record["kind"] == NUMBER_KIND:
             authority_id, number = int(record["authority_id"] or 0), int(record["number"] or 0)
             self.report.crl_numbers += raise_number(tx, authority_id, number, self._now)
+        elif record["kind"] == LAYOUT_KIND:
+            if self._decided.layouts[record["authority_id"], record["generation"]] == record["n"]:
+                layout = parse_layout_record(record)
+                self.report.shard_layouts += restore_layout(tx, layout, actor=str(record["actor"]))
 
     def _change(self, tx: Transaction, change: StatusChange) -> None:
         known = self.certificates.find(tx, change.authority_id, change.serial)
@@ -181,7 +196,7 @@ class _Replayer:
                 at=self._now,
                 invalidity_date=None,
                 not_after=certificate.not_valid_after_utc,
-                crl_shard=None,
+                crl_shard=shard_named_by(certificate),
                 actor=_ACTOR,
             ),
         )

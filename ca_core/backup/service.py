@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ca_core.audit.model import AuditEvent, Outcome
+from ca_core.audit.origins import close_origin
 from ca_core.audit.service import AuditLog
 from ca_core.backup import store
 from ca_core.backup.copies import copy_name, put_copy, sqlite_path, take_copy
@@ -105,7 +106,8 @@ class BackupService:
         """The backup in an empty place, brought up to the journal. A restore that was cut off goes on when repeated.
 
         1. Every file's digest. 2. The target is empty, or holds this very restore, unfinished. 3. Keys, then the
-        database with the mark that nothing may be served from it. 4. The journal. 5. The audit event; the mark goes.
+        database with the mark that nothing may be served from it. 4. The journal. 5. The audit event; the audit
+        log's name is closed, since its key would sign a second tree under it; the mark goes.
         without_journal: dangerous; leaves out what was acknowledged after the backup.
         Raises: BackupDamaged, TargetNotEmpty, JournalFault; BackupRefused, also where there is no room.
         """
@@ -134,6 +136,7 @@ class BackupService:
             detail: dict[str, str | int | bool] = {**asdict(report), "without_journal": records is None}
             with database.write() as tx:
                 self._audit.append(tx, _event("backup.restored", actor, manifest.backup_id, detail))
+                close_origin(tx, self._clock())
                 store.complete(tx, manifest.backup_id, self._clock(), json.dumps(detail))
         finally:
             database.dispose()

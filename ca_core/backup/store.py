@@ -46,6 +46,12 @@ _REUSED = Statement(
         " GROUP BY authority_id, serial HAVING count(*) > 1) AS twice"
     )
 )
+_LAYOUTS = Statement(
+    text(
+        "SELECT authority_id, generation, first_shard, shard_count, slug, publication_url FROM crl_shard_layouts"
+        " ORDER BY authority_id, generation"
+    )
+)
 _AUTHORITIES = Statement(text("SELECT id FROM ca_authorities WHERE certificate IS NOT NULL ORDER BY id"))
 _IN_PROGRESS = Statement(
     text(
@@ -106,6 +112,11 @@ def reused_serials(tx: Transaction) -> int:
 
 def authorities(tx: Transaction) -> list[int]:
     return [int(row[0]) for row in tx.all(_AUTHORITIES)]
+
+
+def shard_layouts(tx: Transaction) -> list[tuple[object, ...]]:
+    """Every layout's borders and address."""
+    return [tuple(row) for row in tx.all(_LAYOUTS)]
 
 
 def changes(tx: Transaction, through: int) -> Iterator[Row]:

@@ -8,9 +8,11 @@ from ca_core.audit.service import AuditLog
 from ca_core.crl_shards import store
 from ca_core.crl_shards.errors import ShardLayoutRefused
 from ca_core.crl_shards.model import MAX_SHARDS, ShardLayout
+from ca_core.crl_shards.second_place import layout_record
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.errors import Conflict
+from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
 
 _FRESH = timedelta(seconds=1)
 _MAX_URL = 200
@@ -19,8 +21,11 @@ _MAX_URL = 200
 class ShardLayouts:
     """Each authority's layouts, from the database. An authority without one issues certificates without a shard."""
 
-    def __init__(self, database: Database, audit: AuditLog, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, audit: AuditLog, clock: Clock, *, second_place: SecondPlace = WITHOUT_SECOND_PLACE
+    ) -> None:
         self._database = database
+        self._second_place = second_place
         self._audit = audit
         self._clock = clock
         self._lock = threading.Lock()
@@ -45,7 +50,7 @@ class ShardLayouts:
     def introduce(self, authority_id: int, slug: str, *, count: int, publication_url: str, actor: str) -> ShardLayout:
         """Deals out the certificates that are issued from now on; those that exist stay where they are.
 
-        Raises: ShardLayoutRefused.
+        Durable in the second place before it is committed. Raises: ShardLayoutRefused, SecondPlaceUnavailable.
         """
         if not publication_url.startswith(("http://", "https://")) or len(publication_url) > _MAX_URL:
             raise ShardLayoutRefused("publication_url")
@@ -66,6 +71,7 @@ class ShardLayouts:
                 )
                 store.add(tx, layout, actor=actor)
                 self._audit.append(tx, _event(layout, actor))
+                self._second_place.append([layout_record(layout, actor=actor)])
         except Conflict as error:
             raise ShardLayoutRefused("another was introduced at this moment") from error
         with self._lock:

@@ -20,7 +20,8 @@ from ca_core.audit.witnesses import Witnesses
 from ca_core.kernel.errors import ConfigurationError, DomainError
 from ca_core.kernel.settings import Role
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, refusals, show
-from idp.main.authority import CertificationAuthority, open_log_key
+from idp.main.authority import CertificationAuthority
+from idp.main.log_keys import begin_log, open_log_key
 
 app = command_group("The audit log.")
 witness = command_group("Outside witnesses of the log.")
@@ -62,6 +63,7 @@ def verify(
                 "waiting": report.waiting,
                 "root_hash": report.root_hash.hex(),
                 "checkpoints": report.checkpoints,
+                "of_other_logs": report.of_other_logs,
             },
             as_json=as_json,
         )
@@ -94,9 +96,19 @@ def verify(
 def show_key(config: ConfigOption = None) -> None:
     """Prints the log's public key, which auditors and witnesses must have from elsewhere than from its copies."""
     with opened(config) as ca:
-        if ca.settings.role not in (Role.ALL, Role.CA):
-            raise ConfigurationError(f"role: the log's key is not where {ca.settings.role} is, but with the role ca")
-        print(open_log_key(ca.settings, ca.rng).verifier_key.text)
+        _require_key_holder(ca)
+        print(open_log_key(ca)[1].verifier_key.text)
+
+
+@app.command("new-log")
+def new_log(config: ConfigOption = None) -> None:
+    """Begins the log anew after a restore: the next name, a key of its own, the same tree. Prints its public key.
+
+    Refused unless a restore has closed the log. Give the key to auditors and witnesses.
+    """
+    with opened(config, durable=True) as ca:
+        _require_key_holder(ca)
+        print(begin_log(ca, operator()).text)
 
 
 @app.command()
@@ -197,6 +209,11 @@ def list_witnesses(config: ConfigOption = None, as_json: JsonOption = False) -> 
             for found in _witnesses(ca).all()
         ]
     show(rows, as_json=as_json)
+
+
+def _require_key_holder(ca: CertificationAuthority) -> None:
+    if ca.settings.role not in (Role.ALL, Role.CA):
+        raise ConfigurationError(f"role: the log's key is not where {ca.settings.role} is, but with the role ca")
 
 
 def _witnesses(ca: CertificationAuthority) -> Witnesses:

@@ -64,7 +64,7 @@ def crl_shards(
 
     Certificates that exist stay where they are.
     """
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         found = ca.registry.by_slug(authority)
         layout = ca.shards.introduce(
             found.id, found.slug, count=count, publication_url=ca.issuance.publication_url, actor=operator()

@@ -10,6 +10,7 @@ from ca_core.backup.journal import found_journal
 from idp.demo.configuration import ISSUING, ROOT, ROOT_FILE, ceremony_text
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import upgrade_all
+from idp.main.log_keys import LogFollower
 from idp.provider_keys.loading import make_provider_keys
 
 ACTOR = "system:demo"
@@ -41,7 +42,7 @@ def found_authority(ca: CertificationAuthority, folder: Path) -> None:
     ca.crls.publish_due()
     while ca.sequencer.run_once():
         pass
-    ca.checkpoint_publisher().publish_due()
+    LogFollower(ca).publish_due()
 
 
 def found_provider_keys(ca: CertificationAuthority) -> None:

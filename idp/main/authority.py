@@ -5,9 +5,7 @@ from pathlib import Path
 from cryptography import x509
 
 from ca_core.audit import AuditLog
-from ca_core.audit.log_key import SoftwareLogKey
 from ca_core.audit.published import PublishedLog
-from ca_core.audit.publisher import CheckpointPublisher
 from ca_core.audit.sequencer import AuditSequencer
 from ca_core.audit.witnesses import Witnesses
 from ca_core.authorities.ceremony import CeremonyService
@@ -81,25 +79,6 @@ class NoKeys:
         raise KeyNotFound(f"{label}: this role holds no keys")
 
 
-def open_log_key(settings: Settings, rng: Rng) -> SoftwareLogKey:
-    """The key that signs the audit log's checkpoints, under the name of the place where they are served.
-
-    Raises: ConfigurationError.
-    """
-    keys = settings.keys
-    if keys is None or settings.pki_base_url is None:
-        raise ConfigurationError("keys, pki_base_url: are missing")
-    path = settings.audit_log_key_file
-    if isinstance(keys, SoftwareKeys):
-        path, secret = path or keys.folder / "audit-log.pem", keys.passphrase_file
-    else:
-        secret = keys.pin_file
-    if path is None:
-        raise ConfigurationError("audit_log_key_file: is missing, and keys in a token need it")
-    origin = settings.pki_base_url.partition("://")[2] + "/log"
-    return SoftwareLogKey.open(path, read_passphrase(secret), origin, rng=rng)
-
-
 class CertificationAuthority:
     """Every service of ca_core, over one database. Opens nothing before it is used.
 
@@ -119,8 +98,8 @@ class CertificationAuthority:
         self.sequencer = AuditSequencer(self.database, clock)
         self.registry = AuthorityRegistry(self.database, clock)
         self.certificates = CertificateStore()
-        self.shards = ShardLayouts(self.database, self.audit, clock)
         self.second_place = second_place_of(settings)
+        self.shards = ShardLayouts(self.database, self.audit, clock, second_place=self.second_place)
         self.issuance = IssuanceService(
             database=self.database,
             registry=self.registry,
@@ -192,10 +171,6 @@ class CertificationAuthority:
         """What answers requests for time stamps by this process's clock."""
         clock = self.clock
         return TimestampAuthority(units, self.timestamp_records, SteadyClock(clock), clock, self.rng)
-
-    def checkpoint_publisher(self) -> CheckpointPublisher:
-        """What signs the audit log's checkpoints; makes their key where there is none. Raises: ConfigurationError."""
-        return CheckpointPublisher(self.database, open_log_key(self.settings, self.rng), self.clock)
 
     def close(self) -> None:
         """Ends its connections."""

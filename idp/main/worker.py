@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ca_core.statement.store import StatementStore
 from idp.main.authority import CertificationAuthority
+from idp.main.log_keys import LogFollower
 from idp.main.provider import Provider
 
 log = structlog.get_logger(__name__)
@@ -47,8 +48,7 @@ def signing_jobs(ca: CertificationAuthority) -> list[Job]:
 
 def checkpoint_jobs(ca: CertificationAuthority) -> list[Job]:
     """Where the audit log's key is: in the role `ca`, or `all`."""
-    publisher = ca.checkpoint_publisher()
-    return [Job(name="audit-checkpoint", every_s=10, run=publisher.publish_due)]
+    return [Job(name="audit-checkpoint", every_s=10, run=LogFollower(ca).publish_due)]
 
 
 def responder_jobs(ca: CertificationAuthority) -> list[Job]:

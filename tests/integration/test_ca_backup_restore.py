@@ -34,6 +34,7 @@ from ca_core.kernel.database import Database, sqlite_url
 from ca_core.kernel.second_place import Record, SecondPlaceUnavailable
 from ca_core.revocation import Change, RevocationReason, StatusLog
 from ca_core.revocation.second_place import change_record
+from ca_core.status.crl_checker import CrlChecker
 from support.fakes import FakeClock, SeededRng
 from support.postgresql import PostgresqlServer
 from support.second_place import Guarded, request_of
@@ -119,6 +120,73 @@ def test_a_restore_of_an_older_backup_loses_nothing_that_was_acknowledged(
     assert {path.name for path in (tmp_path / "keys2").iterdir()} == {"root-g1.pem", "citizen-g1.pem"}
 
 
+def test_a_layout_of_shards_introduced_after_the_backup_is_there_with_its_certificates(
+    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
+) -> None:
+    introduce(guarded, 2, "http://one.example.tw/pki")
+    before = issue(guarded, 1)
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+    introduce(guarded, 3, "http://two.example.tw/pki/")
+    after = [issue(guarded, number) for number in range(10, 18)]
+    for issued in (before, *after):
+        revoke(guarded, issued)
+    report = restore(guarded, tmp_path / "backup", target_url)
+    assert (report.replay.shard_layouts, report.replay.certificates, report.replay.unknown_authority) == (1, 8, 0)
+    again = Guarded(target_url, tmp_path, restored, clock, SeededRng(5))
+    with guarded.database.read() as ours, restored.read() as theirs:
+        expected = guarded.shards.all(ours, guarded.authority_id)
+        assert again.shards.all(theirs, again.authority_id) == expected
+    assert [(one.first, one.count, one.publication_url) for one in expected] == [
+        (0, 2, "http://one.example.tw/pki"),
+        (2, 3, "http://two.example.tw/pki"),
+    ]
+    again.crls.publish("citizen-g1")
+    check = CrlChecker(restored, again.world.registry, LOG, clock, shards=again.shards).check("citizen-g1")
+    assert (check.faults, check.entries, check.shards, check.without_shard) == ([], 9, 5, 0)
+    with restored.read() as tx:
+        counts, authorities = backup_store.row_counts(tx), frozenset(backup_store.authorities(tx))
+    replayed = replay(restored, lambda: guarded.journal.records(guarded.journal.start()), authorities, clock())
+    assert (replayed.shard_layouts, replayed.certificates, replayed.changes) == (0, 0, 0)
+    with restored.read() as tx:
+        assert backup_store.row_counts(tx) == counts
+    introduce(again, 4, "http://three.example.tw/pki")
+    assert (issue(again, 11), issue(again, 10)) == (after[1], after[0])
+
+
+def test_a_serial_that_was_never_given_out_is_listed_in_its_shard(
+    guarded: Guarded, database_url: str, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
+) -> None:
+    introduce(guarded, 3, "http://one.example.tw/pki")
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+    assert child(database_url, tmp_path, "issue", 0, "durable:1", clock) == (-signal.SIGKILL, "")
+    issue(guarded, 0)
+    assert restore(guarded, tmp_path / "backup", target_url).replay.burnt == 1
+    again = Guarded(target_url, tmp_path, restored, clock, SeededRng(5))
+    again.crls.publish("citizen-g1")
+    check = CrlChecker(restored, again.world.registry, LOG, clock, shards=again.shards).check("citizen-g1")
+    assert (check.faults, check.entries, check.shards, check.without_shard) == ([], 1, 3, 0)
+
+
+def test_of_two_layouts_of_one_generation_the_one_that_was_committed_counts(
+    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
+) -> None:
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+    kept, guarded.shards._second_place = guarded.shards._second_place, Dying(guarded)
+    with pytest.raises(ZeroDivisionError):
+        introduce(guarded, 7, "http://never.example.tw/pki")
+    guarded.shards._second_place = kept
+    introduce(guarded, 2, "http://one.example.tw/pki")
+    assert restore(guarded, tmp_path / "backup", target_url).replay.shard_layouts == 1
+    again = Guarded(target_url, tmp_path, restored, clock, SeededRng(5))
+    assert again.shards.current(again.authority_id) == guarded.shards.current(guarded.authority_id)
+    assert again.shards.current(again.authority_id) is not None
+
+
+def introduce(guarded: Guarded, count: int, url: str) -> None:
+    guarded.shards.introduce(guarded.authority_id, "citizen-g1", count=count, publication_url=url, actor="operator:1")
+    guarded.shards._known.clear()  # as after a second
+
+
 @pytest.mark.parametrize("step", ["written", "durable"])
 def test_a_process_killed_in_its_acknowledgement_leaves_nothing_acknowledged_behind(
     guarded: Guarded,
@@ -186,17 +254,23 @@ def test_what_was_journaled_and_never_committed_ends_but_never_resumes(
 def rolled_back(guarded: Guarded, act: Callable[[], object]) -> None:
     """The act up to its journal, and no commit."""
 
-    class Dying:
-        def append(self, records: Sequence[Record]) -> None:
-            guarded.journal.append(records)
-            raise ZeroDivisionError
-
     kept = guarded.revocation._second_place
-    guarded.revocation._second_place = Dying()
+    guarded.revocation._second_place = Dying(guarded)
     try:
         act()
     finally:
         guarded.revocation._second_place = kept
+
+
+class Dying:
+    """The act's process dies between its journal and its commit."""
+
+    def __init__(self, guarded: Guarded) -> None:
+        self._journal = guarded.journal
+
+    def append(self, records: Sequence[Record]) -> None:
+        self._journal.append(records)
+        raise ZeroDivisionError
 
 
 class Full:
@@ -219,6 +293,8 @@ def test_without_a_second_place_nothing_is_acknowledged_and_nothing_written(
             issue(full, 2)
         with pytest.raises(SecondPlaceUnavailable):
             full.crls.publish("citizen-g1")
+        with pytest.raises(SecondPlaceUnavailable):
+            introduce(full, 2, "http://one.example.tw/pki")
         with guarded.database.read() as tx:
             assert backup_store.row_counts(tx) == before
     (tmp_path / "away").rename(tmp_path / "second")
@@ -330,6 +406,23 @@ def test_the_drill_fails_where_a_revocation_never_reached_the_second_place(
     guarded.backups.create = create_then_revoke  # type: ignore[method-assign, assignment]  # a revocation meanwhile
     with pytest.raises(DrillFailed):
         run_drill(guarded.backups, guarded.url, target_url, clock=clock, actor="operator:1")
+
+
+def test_the_drill_fails_where_a_layout_never_reached_the_second_place(
+    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
+) -> None:
+    original = guarded.backups.create
+
+    def create_then_introduce(target: Path, *, actor: str) -> object:
+        manifest = original(target, actor=actor)
+        introduce(guarded, 2, "http://one.example.tw/pki")
+        return manifest
+
+    guarded.backups.create = create_then_introduce  # type: ignore[method-assign, assignment]  # a layout meanwhile
+    guarded.shards._second_place = Keeps()
+    with pytest.raises(DrillFailed) as failed:
+        run_drill(guarded.backups, guarded.url, target_url, clock=clock, actor="operator:1")
+    assert failed.value.detail == f"shard layout 1 of authority {guarded.authority_id}"
 
 
 class Keeps:

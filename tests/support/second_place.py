@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ca_core.backup.journal import Journal, JournalCheckpoint, found_journal
 from ca_core.backup.service import BackupService
+from ca_core.crl_shards import ShardLayouts
 from ca_core.issuance import CertificateStore, IssuanceRequest, IssuanceService
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
@@ -43,6 +44,7 @@ class Guarded:
         self.world = World(self.database, self.clock, self.rng, key_store=self.keys)
         self.journal = Journal(self.folder / "second", checkpoint=self.checkpoint)
         place = self.journal if self.second_place is None else self.second_place
+        self.shards = ShardLayouts(self.database, self.world.audit, self.clock, second_place=place)
         self.issuance = IssuanceService(
             database=self.database,
             registry=self.world.registry,
@@ -52,6 +54,7 @@ class Guarded:
             publication_url=self.world.publication_url,
             clock=self.clock,
             rng=self.rng,
+            crl_shards=self.shards,
             second_place=place,
         )
         self.revocation = RevocationService(
@@ -64,6 +67,8 @@ class Guarded:
             StatusLog(),
             self.world.audit,
             self.clock,
+            publication_url=self.world.publication_url,
+            shards=self.shards,
             second_place=place,
         )
         self.backups = BackupService(

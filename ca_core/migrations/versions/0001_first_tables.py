@@ -62,6 +62,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
     )
     op.create_table(
+        "audit_origins",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("begun_at", UtcTime(), nullable=False),
+        sa.Column("closed_at", UtcTime(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_origins")),
+    )
+    op.create_table(
         "audit_sequence",
         sa.Column("leaf_index", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("event_id", sa.BigInteger(), nullable=False),
@@ -555,6 +562,7 @@ def downgrade() -> None:
     op.drop_table("audit_witnesses")
     op.drop_table("audit_tiles")
     op.drop_table("audit_sequence")
+    op.drop_table("audit_origins")
     op.drop_table("audit_head")
     op.drop_table("audit_events")
     op.drop_table("audit_cosignatures")
