@@ -21,11 +21,20 @@ def start_card(page: Page) -> Page:
         with page.context.expect_page(timeout=8_000) as opened:
             page.locator("#card-start, #card-retry").locator("visible=true").click()
     except TimeoutError:
+        link = page.locator("#card-consent-link")
+        assert link.is_visible(), f"no window and no link: {_where(page)}"
         with page.context.expect_page() as opened:
-            page.locator("#card-consent-link").click()
+            link.click()
     window = opened.value
     window.wait_for_load_state()
     return window
+
+
+def _where(page: Page) -> str:
+    """What the login page says of itself, for a failure's message."""
+    step = page.locator("#card-progress [aria-current=step]")
+    said = step.get_attribute("data-state") if step.count() else None
+    return f"step {said}, error {page.locator('#card-error').get_attribute('data-code')}"
 
 
 def enter_pin(window: Page, pin: str) -> None:
