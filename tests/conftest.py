@@ -10,6 +10,7 @@ from ca_core.kernel.database import Database, sqlite_url
 from support import processes, softhsm
 from support.fakes import FakeClock, SeededRng
 from support.postgresql import PostgresqlServer, postgresql_server
+from support.second_place import Guarded
 from support.tables import create_tables, empty_tables
 
 
@@ -89,3 +90,25 @@ def database(database_url: str) -> Iterator[Database]:
 def fixture_softhsm(tmp_path_factory: pytest.TempPathFactory) -> softhsm.SoftHsm:
     """A SoftHSM2 token. Give each test's keys labels of their own: the token lives as long as the run."""
     return softhsm.initialise(tmp_path_factory.mktemp("softhsm"))
+
+
+@pytest.fixture
+def guarded(database: Database, database_url: str, tmp_path: Path, clock: FakeClock, rng: SeededRng) -> Guarded:
+    made = Guarded(database_url, tmp_path, database, clock, rng)
+    made.found()
+    return made
+
+
+@pytest.fixture
+def target_url(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    if database.is_embedded:
+        return sqlite_url(tmp_path / "restored" / "database.db")
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    return server.create_database("citizenid_restored")
+
+
+@pytest.fixture
+def restored(target_url: str) -> Iterator[Database]:
+    opened = Database.open(target_url)
+    yield opened
+    opened.dispose()

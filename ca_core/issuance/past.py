@@ -16,7 +16,7 @@ from ca_core.crl_shards.model import shard_named_by
 from ca_core.issuance import store
 from ca_core.issuance.model import Intent, LintMode, serial_text
 from ca_core.issuance.second_place import JournaledCertificate, JournaledIntent, certificate_record, intent_record
-from ca_core.issuance.store import IntentStore
+from ca_core.issuance.store import IntentStore, intent_values
 from ca_core.kernel.database import Statement, Transaction, UtcTime
 from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, Record, SecondPlace
 from ca_core.keys.model import PublicKey, key_digest
@@ -109,7 +109,7 @@ class PastCertificates:
             return
         intents = [_import_intent(one, actor, now) for one in found]
         rows = [_certificate_row(one, intent.request_id, now) for one, intent in zip(found, intents, strict=True)]
-        tx.execute_many(_ADD_INTENT, [_intent_row(intent) for intent in intents])
+        tx.execute_many(_ADD_INTENT, [intent_values(intent) for intent in intents])
         tx.execute_many(_ADD_CERTIFICATE, rows)
         tx.execute_many(
             _ADD_KEY,
@@ -139,7 +139,7 @@ class PastCertificates:
             return False
         if self._intent_store.find(tx, intent.request_id) is not None:
             return False
-        tx.execute(_ADD_INTENT, **_intent_row(intent))
+        tx.execute(_ADD_INTENT, **intent_values(intent))
         tx.execute_many(
             _ADD_KEY,
             [
@@ -157,7 +157,7 @@ class PastCertificates:
         """Keeps a serial from ever being used again; False where it is taken already."""
         if self.is_serial_taken(tx, intent.authority_id, intent.serial):
             return False
-        row = _intent_row(intent) | {
+        row = intent_values(intent) | {
             "request_id": f"burnt:{intent.authority_id}:{intent.serial:x}",
             "completed_at": now,
         }
@@ -209,23 +209,6 @@ def _import_intent(one: ForeignCertificate, actor: str, now: datetime) -> Intent
         lint=LintMode.EVERY,
         completed_at=now,
     )
-
-
-def _intent_row(intent: Intent) -> dict[str, object]:
-    return {
-        "request_id": intent.request_id,
-        "request_digest": intent.request_digest,
-        "authority_id": intent.authority_id,
-        "serial": serial_text(intent.serial),
-        "profile": intent.profile,
-        "tbs": intent.tbs,
-        "person_id": intent.person_id,
-        "card_number": intent.card_number,
-        "actor": intent.actor,
-        "created_at": intent.created_at,
-        "lint": intent.lint.value,
-        "completed_at": intent.completed_at,
-    }
 
 
 def _certificate_row(one: ForeignCertificate, request_id: str, now: datetime) -> dict[str, object]:

@@ -318,11 +318,11 @@ class IntentStore:
 
     def add(self, tx: Transaction, intent: Intent) -> None:
         """Raises: Conflict, for a request_id or a serial of this authority that was used before."""
-        tx.execute(_ADD_INTENT, **_intent_values(intent))
+        tx.execute(_ADD_INTENT, **intent_values(intent))
 
     def add_all(self, tx: Transaction, new: Iterable[Intent]) -> None:
         """Raises: Conflict, as `add`, for any of them."""
-        tx.execute_many(_ADD_INTENT, [_intent_values(intent) for intent in new])
+        tx.execute_many(_ADD_INTENT, [intent_values(intent) for intent in new])
 
     def find(self, tx: Transaction, request_id: str) -> Intent | None:
         row = tx.one_or_none(_FIND_INTENT, request_id=request_id)
@@ -411,7 +411,8 @@ def _issued(row: Row) -> IssuedCertificate:
     )
 
 
-def _intent_values(intent: Intent) -> dict[str, object]:
+def intent_values(intent: Intent) -> dict[str, object]:
+    """An intent's row."""
     return {
         "request_id": intent.request_id,
         "request_digest": intent.request_digest,
@@ -424,7 +425,7 @@ def _intent_values(intent: Intent) -> dict[str, object]:
         "actor": intent.actor,
         "created_at": intent.created_at,
         "lint": intent.lint.value,
-        "completed_at": None,
+        "completed_at": intent.completed_at,
     }
 
 

@@ -323,7 +323,7 @@ class _Deferred(_Unit):
         try:
             self._connection.rollback()
         except Exception:  # noqa: BLE001  (whatever the driver says, the connection is not used again)
-            self._database.connections.discard(self._connection)
+            self._database.connections.lost(self._connection)
         else:
             self._database.connections.give_back(self._connection)
 

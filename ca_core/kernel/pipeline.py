@@ -100,8 +100,11 @@ class PipelinedConnection:
             self._is_begun = False
 
     def rollback(self) -> None:
-        """Undoes the transaction, if one was begun."""
+        """Undoes the transaction, if one was begun. Raises: psycopg.Error, where the connection may not be used again,
+        though nothing was begun on it."""
         self._is_deferred = False
+        if not self._is_clean:
+            raise psycopg.OperationalError("the last exchange on this connection did not end")
         if self._waiting and self._waiting[0] is _BEGIN:
             self._is_begun = False
         self._waiting.clear()

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -30,39 +30,16 @@ from ca_core.backup.journal import found_journal
 from ca_core.backup.replay import replay
 from ca_core.backup.service import RestoreReport, verify_restored
 from ca_core.issuance import CertificateStore, IssuedCertificate
-from ca_core.kernel.database import Database, sqlite_url
+from ca_core.kernel.database import Database
 from ca_core.kernel.second_place import Record, SecondPlaceUnavailable
 from ca_core.revocation import Change, RevocationReason, StatusLog
 from ca_core.revocation.second_place import change_record
 from ca_core.status.crl_checker import CrlChecker
 from support.fakes import FakeClock, SeededRng
-from support.postgresql import PostgresqlServer
 from support.second_place import Guarded, request_of
 
 TESTS = Path(__file__).parents[1]
 LOG = StatusLog()
-
-
-@pytest.fixture
-def guarded(database: Database, database_url: str, tmp_path: Path, clock: FakeClock, rng: SeededRng) -> Guarded:
-    made = Guarded(database_url, tmp_path, database, clock, rng)
-    made.found()
-    return made
-
-
-@pytest.fixture
-def target_url(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    if database.is_embedded:
-        return sqlite_url(tmp_path / "restored" / "database.db")
-    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-    return server.create_database("citizenid_restored")
-
-
-@pytest.fixture
-def restored(target_url: str) -> Iterator[Database]:
-    opened = Database.open(target_url)
-    yield opened
-    opened.dispose()
 
 
 def issue(guarded: Guarded, number: int) -> IssuedCertificate:

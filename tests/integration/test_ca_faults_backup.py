@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,36 +11,13 @@ from ca_core.backup import service as backup_service
 from ca_core.backup.errors import BackupRefused
 from ca_core.backup.service import verify_restored
 from ca_core.issuance import CertificateStore, IssuedCertificate
-from ca_core.kernel.database import Database, sqlite_url
+from ca_core.kernel.database import Database
 from ca_core.revocation import Change, RevocationReason, StatusLog
 from support.bounded_files import files_bounded
 from support.fakes import FakeClock, SeededRng
-from support.postgresql import PostgresqlServer
 from support.second_place import Guarded, request_of
 
 ACTOR = "operator:1"
-
-
-@pytest.fixture
-def guarded(database: Database, database_url: str, tmp_path: Path, clock: FakeClock, rng: SeededRng) -> Guarded:
-    made = Guarded(database_url, tmp_path, database, clock, rng)
-    made.found()
-    return made
-
-
-@pytest.fixture
-def target_url(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    if database.is_embedded:
-        return sqlite_url(tmp_path / "restored" / "database.db")
-    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-    return server.create_database("citizenid_restored_after_faults")
-
-
-@pytest.fixture
-def restored(target_url: str) -> Iterator[Database]:
-    opened = Database.open(target_url)
-    yield opened
-    opened.dispose()
 
 
 def revoke(guarded: Guarded, issued: IssuedCertificate) -> None:

@@ -258,6 +258,18 @@ def test_a_large_value_goes_out_in_pieces(postgresql_things: Database) -> None:
     assert names(postgresql_things) == ["a"]
 
 
+def test_a_lost_connection_costs_one_refusal_also_where_one_queued_write_is_all(postgresql_things: Database) -> None:
+    add(postgresql_things, "a")
+    (lost,) = postgresql_things.connections._idle
+    with psycopg.connect(lost.driver.info.dsn, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [lost.driver.info.backend_pid])
+    with pytest.raises(Unavailable), postgresql_things.write() as tx:
+        tx.add(ADD, name="b", size=1)
+    with postgresql_things.write() as tx:
+        tx.add(ADD, name="c", size=1)
+    assert names(postgresql_things) == ["a", "c"]
+
+
 def test_a_connection_left_in_the_middle_of_an_exchange_is_not_used_again(postgresql_things: Database) -> None:
     connection = postgresql_things.connections.take()
     poll = Mock()

@@ -1,7 +1,5 @@
 """Issuing by template: the same octets as the builder's, and nothing else passes the rules."""
 
-from collections.abc import Iterator
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
@@ -23,13 +21,6 @@ from support.fakes import FakeClock, SeededRng
 from support.pki import PUBLICATION_URL, World, citizen_request, make_world, new_key
 
 KEYS = {algorithm: new_key(algorithm) for algorithm in (KeyAlgorithm.P_256, KeyAlgorithm.RSA_2048)}
-
-
-@pytest.fixture
-def database(sqlite_database_url: str) -> Iterator[Database]:
-    opened = Database.open(sqlite_database_url)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

@@ -1,0 +1,137 @@
+"""Serials, and what a fault of ours leaves behind: nothing that was not told of, nothing lost."""
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ca_core.audit import AuditEvent, AuditLog
+from ca_core.issuance.checkpoint import Step
+from ca_core.issuance.draft import new_serial
+from ca_core.issuance.errors import IssuanceFault
+from ca_core.kernel.database import Database, Transaction
+from ca_core.keys import KeyNotFound
+from ca_core.keys.hsm_keys import HsmEcPrivateKey
+from support.fakes import FakeClock, SeededRng
+from support.issuance_rows import counts
+from support.pki import (
+    MemoryKeyStore,
+    World,
+    citizen_request,
+    new_key,
+)
+
+# Serials
+
+
+def test_serials_are_positive_and_of_sixteen_octets_at_most() -> None:
+    assert new_serial(lambda size: b"\xff" * size) == 2**127 - 1
+    answers = iter([bytes(16), b"\x80" + bytes(15), bytes(15) + b"\x01"])
+    assert new_serial(lambda size: next(answers)) == 1
+
+
+def test_random_numbers_that_repeat_use_no_serial_twice(database: Database, clock: FakeClock, world: World) -> None:
+    stuck = World(database, clock, lambda size: b"\x22" * size, key_store=world.key_store)
+    stuck.issuance.issue(citizen_request("r1"))
+    before = counts(database)
+    with pytest.raises(IssuanceFault):
+        stuck.issuance.issue(citizen_request("r2"))
+    assert counts(database) == before
+
+
+def test_a_serial_of_an_open_intent_counts_as_used(database: Database, clock: FakeClock, world: World) -> None:
+    class Died(Exception):
+        pass
+
+    def die(step: Step) -> None:
+        if step is Step.INTENT_RECORDED:
+            raise Died
+
+    octets = iter([b"\x33" * 16, b"\x33" * 16, b"\x44" * 16])
+    dying = World(database, clock, lambda size: next(octets), key_store=world.key_store, checkpoint=die)
+    with pytest.raises(Died):
+        dying.issuance.issue(citizen_request("r1"))
+    dying.issuance._records._checkpoint = lambda step: None
+    dying.issuance._records._audit = world.audit
+    assert dying.issuance.issue(citizen_request("r2")).serial == int.from_bytes(b"\x44" * 16, "big")
+
+
+# Faults of ours
+
+
+class FailingAudit(AuditLog):
+    """Fails at the end of an issuance, once everything is signed."""
+
+    def append(self, tx: Transaction, event: AuditEvent) -> None:
+        if event.name == "certificate.issued":
+            raise IssuanceFault("the audit log cannot be written")
+        super().append(tx, event)
+
+
+def test_without_its_audit_event_nothing_is_recorded(database: Database, world: World, clock: FakeClock) -> None:
+    world.issuance._records._audit = FailingAudit(clock, SeededRng())
+    before = counts(database)
+    request = citizen_request()
+    with pytest.raises(IssuanceFault):
+        world.issuance.issue(request)
+    assert counts(database) == [before[0] + 1, before[1], before[2] + 1, before[3] + 1]
+    world.issuance._records._audit = world.audit
+    report = world.issuance.recover()
+    assert [issued.certificate for issued in report.recovered] == [world.issuance.issue(request).certificate]
+    told = 3  # intended, resumed, issued
+    assert counts(database) == [*(count + 1 for count in before[:3]), before[3] + told]
+
+
+def test_another_key_under_the_authoritys_label_signs_nothing(database: Database, world: World) -> None:
+    assert isinstance(world.key_store, MemoryKeyStore)
+    right = world.key_store.keys["citizen-g1"]
+    world.key_store.keys["citizen-g1"] = new_key()
+    before = counts(database)
+    with pytest.raises(IssuanceFault):
+        world.issuance.issue(citizen_request("r1"))
+    assert counts(database)[1] == before[1]
+    world.key_store.keys["citizen-g1"] = right
+    assert len(world.issuance.recover().recovered) == 1
+
+
+def test_a_key_store_that_signs_wrongly_is_found_out(database: Database, world: World) -> None:
+    assert isinstance(world.key_store, MemoryKeyStore)
+    key = world.key_store.keys["citizen-g1"]
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    world.key_store.keys["citizen-g1"] = HsmEcPrivateKey(key.public_key(), lambda digest: b"\x01" * 64)
+    before = counts(database)
+    with pytest.raises(IssuanceFault):
+        world.issuance.issue(citizen_request("r1"))
+    assert counts(database)[1] == before[1]
+
+
+def test_an_intent_whose_key_is_gone_is_reported_and_stays(database: Database, world: World) -> None:
+    assert isinstance(world.key_store, MemoryKeyStore)
+    key = world.key_store.keys.pop("citizen-g1")
+    request = citizen_request("r1")
+    with pytest.raises(KeyNotFound):
+        world.issuance.issue(request)
+    other = citizen_request("r2", authority="citizen-g2")
+    world.issuance._records._audit = FailingAudit(world.clock, SeededRng())
+    with pytest.raises(IssuanceFault):
+        world.issuance.issue(other)
+    world.issuance._records._audit = world.audit
+    report = world.issuance.recover()
+    assert [stuck.request_id for stuck in report.stuck] == ["r1"]
+    assert report.stuck[0].reason.startswith("key_not_found")
+    assert [issued.profile for issued in report.recovered] == ["citizen-authentication"]
+    assert [stuck.request_id for stuck in world.issuance.recover().stuck] == ["r1"]
+    world.key_store.keys["citizen-g1"] = key
+    assert world.issuance.recover().recovered[0].certificate == world.issuance.issue(request).certificate
+
+
+def test_recovery_goes_through_any_number_of_open_intents(
+    database: Database, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ca_core.issuance.records._PAGE", 2)
+    assert isinstance(world.key_store, MemoryKeyStore)
+    key = world.key_store.keys.pop("citizen-g1")
+    for number in range(5):
+        with pytest.raises(KeyNotFound):
+            world.issuance.issue(citizen_request(f"r{number}"))
+    assert len(world.issuance.recover().stuck) == 5
+    world.key_store.keys["citizen-g1"] = key
+    assert len(world.issuance.recover().recovered) == 5
