@@ -2,7 +2,6 @@
 
 import typer
 
-from ca_core.kernel.logs import configure_logs
 from idp.bench.cli import bench_app
 from idp.bench.crl_bench import crl_bench
 from idp.bench.issue_bench import issue as issue_bench
@@ -50,9 +49,3 @@ bench = bench_app(found_country)
 bench.command("crl")(crl_bench)
 bench.command("issue")(issue_bench)
 app.add_typer(bench, name="bench")
-
-
-def main() -> None:
-    """The entry point that is installed as `citizenid`. What it logs goes to stderr: stdout is the command's own."""
-    configure_logs("warning", human=True)
-    app()
