@@ -18,6 +18,7 @@ from idp.commands import (
     internal,
     lint,
     migrate,
+    responders,
     server,
     timestamp,
 )
@@ -34,6 +35,7 @@ app.command()(server.serve)
 app.command("check-config")(server.check_config)
 app.command("provider-keys")(server.provider_keys)
 crl.register(ca.app)
+responders.register(ca.app)
 ca.app.command("internal-certificate")(internal.internal_certificate)
 ca.app.add_typer(custodians.app, name="custodians")
 ca.app.add_typer(lint.app, name="lint")

@@ -47,3 +47,9 @@ class NotApproved(AuthorityError):
     """Too few custodians approved the file; nothing was made."""
 
     code = "ceremony_not_approved"
+
+
+class AuthorityNotImported(AuthorityError):
+    """An authority that was founded here: what it issues is not changed this way."""
+
+    code = "authority_not_imported"

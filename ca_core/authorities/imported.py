@@ -1,4 +1,4 @@
-"""An authority that another house founded: recorded with its certificate, issuing nothing here."""
+"""An authority that another house founded: recorded with its certificate, issuing nothing here but OCSP responders."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -6,6 +6,7 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
+from ca_core.authorities.errors import AuthorityNotImported
 from ca_core.authorities.model import AuthorityRole
 from ca_core.authorities.store import AuthorityStore, CeremonyStore
 from ca_core.kernel.database import Transaction
@@ -39,7 +40,7 @@ class ImportedAuthorities:
         is here."""
         ceremony_id = self._ceremonies.add(
             tx,
-            digest=sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
+            digest=_digest(certificate),
             title=f"import of {slug}",
             file=certificate.public_bytes(Encoding.PEM).decode("ascii"),
             held_by=actor,
@@ -69,3 +70,13 @@ class ImportedAuthorities:
             certificate_id=certificate_id,
             now=now,
         )
+
+    def permit(self, tx: Transaction, authority_id: int, certificate: Certificate, profiles: frozenset[str]) -> bool:
+        """Lets it issue those profiles alone. False where it could. Raises: AuthorityNotImported."""
+        if self._ceremonies.find(tx, _digest(certificate)) is None:
+            raise AuthorityNotImported("its ceremony says what it issues")
+        return self._authorities.set_profiles(tx, authority_id, profiles)
+
+
+def _digest(certificate: Certificate) -> str:
+    return sha256(certificate.public_bytes(Encoding.DER)).hexdigest()

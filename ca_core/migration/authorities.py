@@ -16,10 +16,12 @@ from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
 from ca_core.kernel.errors import Conflict
 from ca_core.keys.errors import KeyAlgorithmRefused
-from ca_core.keys.model import PublicKey, key_algorithm_of, key_identifier, verify_label
+from ca_core.keys.model import PublicKey, key_algorithm_of, key_identifier, spki_octets, verify_label
+from ca_core.keys.ports import KeyStore
 from ca_core.migration.errors import AuthorityRefused
 
 MAX_CERTIFICATE_BYTES = 16_384
+_RESPONDERS = frozenset({"ocsp-responder"})
 _PROFILES = {AuthorityRole.ROOT: "root-ca", AuthorityRole.ISSUING: "issuing-ca"}
 
 
@@ -88,11 +90,31 @@ class AuthorityImport:
                 if recorded is None:
                     raise TypeError("a certificate that was just written is not there")
                 self._imported.activate(tx, authority_id, certificate, recorded.certificate_id, now)
-                self._audit.append(tx, _event(authority_id, own.der, actor))
+                self._audit.append(tx, _event("authority.imported", authority_id, certificate, actor))
         except Conflict as error:
             raise AuthorityRefused("its slug, key label, certificate or serial is taken") from error
         self._registry.forget()
         return self._registry.by_slug(slug)
+
+    def permit_responders(self, slug: str, keys: KeyStore, *, actor: str) -> bool:
+        """Lets an imported authority certify its OCSP responders here, once all its certificates are in: for those that
+        are not, the answer is then `unknown`. False where it was let before.
+
+        keys: the store where the authority's key must be. Raises: AuthorityNotFound; AuthorityNotImported;
+        AuthorityRefused, for another key under its label; KeyNotFound; KeyStoreFault; Unavailable. Then nothing was
+        written.
+        """
+        authority = self._registry.by_slug(slug)
+        if spki_octets(keys.private_key(authority.key_label).public_key()) != spki_octets(authority.public_key):
+            raise AuthorityRefused("the key of its label is another")
+        with self._database.write() as tx:
+            permitted = self._imported.permit(tx, authority.id, authority.certificate, _RESPONDERS)
+            if permitted:
+                self._audit.append(
+                    tx, _event("authority.responders_permitted", authority.id, authority.certificate, actor)
+                )
+        self._registry.forget()
+        return permitted
 
     def _parent(self, certificate: x509.Certificate, public_key: PublicKey) -> Authority | None:
         """Whose key signed it: None for a root. Raises: AuthorityRefused."""
@@ -153,11 +175,11 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
     return True
 
 
-def _event(authority_id: int, der: bytes, actor: str) -> AuditEvent:
+def _event(name: str, authority_id: int, certificate: x509.Certificate, actor: str) -> AuditEvent:
     return AuditEvent(
-        name="authority.imported",
+        name=name,
         actor=actor,
         outcome=Outcome.OK,
         subject=f"authority:{authority_id}",
-        detail={"digest": sha256(der).hexdigest()},
+        detail={"digest": sha256(certificate.public_bytes(Encoding.DER)).hexdigest()},
     )

@@ -25,6 +25,12 @@ class ResponderMissing(StatusError):
     code = "ocsp_responder_missing"
 
 
+class ResponderRefused(StatusError):
+    """A responder's certificate of another house that cannot be used; nothing was written."""
+
+    code = "ocsp_responder_refused"
+
+
 class AuthorityExpired(StatusError):
     """The authority's own certificate has ended: nothing is signed in its name any more."""
 

@@ -99,6 +99,15 @@ class Responders:
             raise errors[0]
         return made
 
+    def ending(self) -> dict[str, datetime]:
+        """Those that are not renewed here and have less than a quarter of their life left: slug and notAfter."""
+        now, found = self._clock(), {}
+        for authority in self._authorities.all():
+            responder = None if _PROFILE in authority.profiles else self._read(authority.id, now)
+            if responder is not None and now > responder.not_after - (responder.not_after - responder.not_before) / 4:
+                found[authority.slug] = responder.not_after
+        return found
+
     def _is_due(self, authority: Authority) -> bool:
         now = self._clock()
         if authority.certificate.not_valid_after_utc <= now:

@@ -1,7 +1,7 @@
 """`citizenid migrate …`: moving an existing certification authority in, from files.
 
-The order: authorities (roots first), holders, certificates, lists. Whatever is killed is begun again with the same
-command, and goes on where it was.
+The order: authorities (roots first), holders, certificates, lists, and OCSP when all of them are in. Whatever is killed
+is begun again with the same command, and goes on where it was.
 """
 
 import json
@@ -83,6 +83,16 @@ def import_crl(
     with opened(config, durable=True) as ca, _progress() as told:
         report = _service(ca, with_holders=False).import_crl(source, authority, actor=operator(), told=told)
     _show([report], as_json=as_json)
+
+
+@app.command("ocsp")
+def permit_responders(authority: AuthorityOption, config: ConfigOption = None) -> None:
+    """Lets OCSP be answered for the authority, when all its certificates and lists are in. Needs its key; where that is
+    elsewhere, `citizenid ca responder-request`."""
+    with opened(config, durable=True) as ca:
+        service = _service(ca, with_holders=False)
+        permitted = service.authorities.permit_responders(authority, ca.key_store, actor=operator())
+    print(f"{authority}: {'the worker makes its responder within the hour' if permitted else 'was permitted before'}")
 
 
 @app.command("report")

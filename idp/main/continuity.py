@@ -2,12 +2,14 @@
 
 from ca_core.backup.journal import Journal
 from ca_core.backup.service import BackupService
+from ca_core.issuance.past import PastCertificates
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.rng import Rng
 from ca_core.kernel.settings import NationalIdSettings, SoftwareKeys, read_secret
 from ca_core.migration.service import MigrationService
 from ca_core.registration.imported import HolderRegister
 from ca_core.registration.sealing import NationalIdKeys
+from ca_core.status.outside_responders import OutsideResponders
 from idp.main.authority import CertificationAuthority
 
 
@@ -32,6 +34,12 @@ def migration_service(ca: CertificationAuthority, *, with_holders: bool) -> Migr
             raise ConfigurationError("national_id: is missing")
         holders = holder_register(ca.settings.national_id, ca.rng)
     return MigrationService(ca.database, ca.registry, ca.audit, ca.clock, holders=holders, second_place=ca.second_place)
+
+
+def outside_responders(ca: CertificationAuthority) -> OutsideResponders:
+    """OCSP certificates from authorities whose keys are elsewhere."""
+    past = PastCertificates(ca.second_place)
+    return OutsideResponders(ca.database, ca.registry, ca.key_store, past, ca.audit, ca.clock, ca.rng)
 
 
 def holder_register(national_id: NationalIdSettings, rng: Rng) -> HolderRegister:

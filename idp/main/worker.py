@@ -54,7 +54,7 @@ def checkpoint_jobs(ca: CertificationAuthority) -> list[Job]:
 def responder_jobs(ca: CertificationAuthority) -> list[Job]:
     """What is done where the keys for OCSP and time stamps are: in the role `va`, or `all`."""
     jobs = [
-        Job(name="ocsp-responders", every_s=3_600, run=ca.ensure_responders),
+        Job(name="ocsp-responders", every_s=3_600, run=lambda: _ensure_responders(ca)),
         Job(name="ocsp-answers", every_s=2, run=ca.ocsp.presigned.run_once),
     ]
     units = ca.timestamp_units
@@ -64,6 +64,13 @@ def responder_jobs(ca: CertificationAuthority) -> list[Job]:
             Job(name="timestamp-seal", every_s=300, run=lambda: ca.timestamp_records.seal(_ACTOR)),
         ]
     return jobs
+
+
+def _ensure_responders(ca: CertificationAuthority) -> None:
+    """Says also which responders another house has to renew (`citizenid ca responder-request`)."""
+    for slug, not_after in ca.responders.ending().items():
+        log.warning("ocsp_responder_ending", authority=slug, not_after=not_after.isoformat())
+    ca.ensure_responders()
 
 
 def keeping_jobs(ca: CertificationAuthority) -> list[Job]:
