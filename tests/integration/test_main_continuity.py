@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from ca_core.kernel.database import sqlite_url
+from idp.cli import app
 from idp.commands import backup, migrate
 from support.fakes import START
 from support.old_house import OldHouse, national_id, write_folder, write_holders
+from support.pki import new_key
 from support.tables import create_tables
 
 Run = Callable[..., str]
@@ -104,3 +106,20 @@ def test_an_operator_moves_a_house_in_backs_it_up_and_brings_it_back(run: Run, t
     assert (report["certificates"], report["changes"], report["without_journal"]) == (5, 1, False)
     assert "backup_target_not_empty" in run(backup.app, "restore", tmp_path / "backup", config="new.toml", status=1)
     assert "backup_exists" in run(backup.app, "create", tmp_path / "backup", status=1)
+
+
+def test_ocsp_for_an_authority_whose_key_is_in_another_house(run: Run, tmp_path: Path) -> None:
+    house = OldHouse()
+    run(backup.app, "found")
+    for slug in ("root", "g1"):
+        (tmp_path / f"{slug}.cer").write_bytes(house.authorities[slug].public_bytes(Encoding.DER))
+        run(migrate.app, "authority", tmp_path / f"{slug}.cer", "--slug", f"old-{slug}")
+    assert "key_not_found" in run(migrate.app, "ocsp", "--authority", "old-g1", status=1)
+    request = x509.load_pem_x509_csr(run(app, "ca", "responder-request", "--authority", "old-g1").encode())
+    answer = tmp_path / "responder.cer"
+    answer.write_bytes(house.responder(request.public_key(), authority="g1").public_bytes(Encoding.DER))
+    said = run(app, "ca", "responder-certificate", answer, "--authority", "old-g1")
+    assert said.startswith("old-g1: OCSP is answered here until 20")
+    answer.write_bytes(house.responder(new_key().public_key(), authority="g1").public_bytes(Encoding.DER))
+    refused = run(app, "ca", "responder-certificate", answer, "--authority", "old-g1", status=1)
+    assert refused.startswith("ocsp_responder_refused: no key here waits for it")

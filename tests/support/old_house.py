@@ -10,9 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ca_core.issuance import der
+from ca_core.kernel.clock import system_clock
 from ca_core.keys.model import PrivateKey, key_identifier
 from ca_core.profiles.oids import ASSURANCE_LEVEL_3, NATIONAL_ID_LAST4
 from ca_core.registration.national_id import check_digit
@@ -99,6 +100,21 @@ class OldHouse:
             )
             .add_extension(_last4_extension(national_id(number)[-4:] if last4 is None else last4), False)
             .sign(self.keys[signer or authority], hashes.SHA256())
+        )
+
+    def responder(self, public_key: object, *, authority: str) -> x509.Certificate:
+        """What it makes of a request for an OCSP certificate, today."""
+        now = system_clock()
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "OCSP")]))
+            .issuer_name(CITIZEN_CA_NAME)
+            .public_key(public_key)  # type: ignore[arg-type]  # a request's
+            .serial_number(0x6000)
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False)
+            .sign(self.keys[authority], hashes.SHA256())
         )
 
     def crl(
