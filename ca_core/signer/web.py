@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -121,9 +122,11 @@ OFFERS: tuple[Offer, ...] = (
 def signer_app(
     service: SignerService,
     checks: Mapping[str, Callable[[], object]],
+    metrics_text: Callable[[], bytes],
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
 ) -> Starlette:
-    """The port. checks: by the dependency's name, for /readyz; one that raises a DomainError is not ready."""
+    """The port. checks: by the dependency's name, for /readyz; one that raises a DomainError is not ready.
+    metrics_text: in Prometheus's format."""
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n", headers=NO_STORE)
@@ -133,11 +136,15 @@ def signer_app(
         ready = all(state == "ok" for state in found.values())
         return _json({"ready": ready, **found}, 200 if ready else 503)
 
+    async def metrics(_request: Request) -> Response:
+        return Response(await run_in_threadpool(metrics_text), media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
+
     return Starlette(
         routes=[
             *(Route(path_of(offer.operation), _handler(service, offer), methods=["POST"]) for offer in OFFERS),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
         ],
         exception_handlers={DomainError: _refused, HTTPException: _http, Exception: _unexpected},
         lifespan=lifespan,

@@ -108,6 +108,13 @@ class Responders:
                 found[authority.slug] = responder.not_after
         return found
 
+    def newest_end(self, authority_id: int) -> datetime | None:
+        """notAfter of the newest certificate that this authority's responders have, None where there was none. Whether
+        its key lies here is not asked."""
+        with self._database.read() as tx:
+            found = ocsp_store.newest_responders(tx, authority_id)
+            return next((certificate.not_valid_after_utc for _, _, certificate in found), None)
+
     def _is_due(self, authority: Authority) -> bool:
         now = self._clock()
         if authority.certificate.not_valid_after_utc <= now:

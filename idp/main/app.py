@@ -29,6 +29,7 @@ from ca_core.timestamp import web as timestamp_web
 from idp.main import health
 from idp.main.authority import CertificationAuthority
 from idp.main.histories import verify_current
+from idp.main.metrics import JobWatch, Metrics
 from idp.main.provider import Provider
 from idp.main.signer import signer_application
 from idp.main.worker import (
@@ -70,43 +71,44 @@ def build_app(settings: Settings) -> ASGIApp:
 
 def provider_app(ca: CertificationAuthority, provider: Provider) -> ASGIApp:
     """The provider's endpoints and pages; in the role `all` also status and the jobs, which any process may run."""
-    routes, jobs = provider.routes(), provider_jobs(provider)
+    routes, jobs, metrics = provider.routes(), provider_jobs(provider), Metrics(ca)
     checks: dict[str, health.Check] = {
         "database": lambda: verify_current(ca.database),
         "authorities": ca.login_validator,
     }
     if ca.settings.role is not Role.ALL:
-        return _app(ca, [*routes, *health.routes(checks, provider.hop)], provider.pages, jobs)
+        routes += health.routes(checks, metrics.text, provider.hop)
+        return _app(ca, routes, provider.pages, jobs, metrics.jobs)
     checks["crl"] = lambda: crl_overdue(ca.crl_archive, ca.registry, ca.clock)
-    routes += [*_status_routes(ca, provider.hop), *health.routes(checks, provider.hop)]
-    return _with_ocsp(ca, _app(ca, routes, provider.pages, [*authority_jobs(ca), *jobs]))
+    routes += [*_status_routes(ca, provider.hop), *health.routes(checks, metrics.text, provider.hop)]
+    return _with_ocsp(ca, _app(ca, routes, provider.pages, [*authority_jobs(ca), *jobs], metrics.jobs))
 
 
 def validation_authority_app(ca: CertificationAuthority) -> ASGIApp:
     """OCSP, CRLs, CA certificates, time stamps, the audit log. Its own certificates come from the role `ca`."""
-    hop = Hop(ca.database)
+    hop, metrics = Hop(ca.database), Metrics(ca)
     jobs = responder_jobs(ca) if ca.settings.role is Role.VA else []
     checks: dict[str, health.Check] = {
         "database": lambda: verify_current(ca.database),
         "crl": lambda: crl_overdue(ca.crl_archive, ca.registry, ca.clock),
     }
-    routes: list[BaseRoute] = [*_status_routes(ca, hop), *health.routes(checks, hop)]
-    return _with_ocsp(ca, _app(ca, routes, _plain_pages(ca), jobs))
+    routes: list[BaseRoute] = [*_status_routes(ca, hop), *health.routes(checks, metrics.text, hop)]
+    return _with_ocsp(ca, _app(ca, routes, _plain_pages(ca), jobs, metrics.jobs))
 
 
 def certification_authority_app(ca: CertificationAuthority) -> ASGIApp:
     """The signer's port, and what a killed process left for it."""
     jobs = [Job(name="issuance-recovery", every_s=3_600, run=ca.issuer.recover), *checkpoint_jobs(ca)]
-    return signer_application(ca, _lifespan(ca, jobs))
+    metrics = Metrics(ca)
+    return signer_application(ca, metrics.text, _lifespan(ca, jobs, metrics.jobs))
 
 
 def worker_app(ca: CertificationAuthority) -> ASGIApp:
     """Jobs alone; what it serves is its health."""
-    return _app(ca, [*_health(ca, Hop(ca.database))], _plain_pages(ca), worker_jobs(ca))
-
-
-def _health(ca: CertificationAuthority, hop: Hop) -> list[Route]:
-    return health.routes({"database": lambda: verify_current(ca.database)}, hop)
+    metrics = Metrics(ca)
+    checks: dict[str, health.Check] = {"database": lambda: verify_current(ca.database)}
+    routes = health.routes(checks, metrics.text, Hop(ca.database))
+    return _app(ca, [*routes], _plain_pages(ca), worker_jobs(ca), metrics.jobs)
 
 
 def _plain_pages(ca: CertificationAuthority) -> Pages:
@@ -126,18 +128,22 @@ def _with_ocsp(ca: CertificationAuthority, app: ASGIApp) -> ASGIApp:
     return OcspFirst(app, OcspEndpoint(ca.ocsp, Hop(ca.database)), OcspMemory(ca.ocsp))
 
 
-def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:
-    app = Starlette(routes=routes, exception_handlers=Failures(pages).handlers(), lifespan=_lifespan(ca, jobs))
+def _app(
+    ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job], watch: JobWatch
+) -> ASGIApp:
+    app = Starlette(routes=routes, exception_handlers=Failures(pages).handlers(), lifespan=_lifespan(ca, jobs, watch))
     app.router.redirect_slashes = False  # it would redirect to whatever Host the request named
     return RequestId(
         SecurityHeaders(DirectRoutes(app, routes), https=ca.settings.issuer.startswith("https:")), rng=ca.rng
     )
 
 
-def _lifespan(ca: CertificationAuthority, jobs: list[Job]) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    ca: CertificationAuthority, jobs: list[Job], watch: JobWatch
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        working = asyncio.create_task(run_jobs(jobs))
+        working = asyncio.create_task(run_jobs(jobs, watch))
         try:
             yield
         finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -14,8 +14,10 @@ from ca_core.kernel.web.responses import NO_STORE
 Check = Callable[[], object]
 
 
-def routes(checks: Mapping[str, Check], hop: Hop) -> list[Route]:
-    """checks: by the dependency's name; one that raises a DomainError is not ready."""
+def routes(checks: Mapping[str, Check], metrics_text: Callable[[], bytes], hop: Hop) -> list[Route]:
+    """checks: by the dependency's name; one that raises a DomainError is not ready.
+    metrics_text: in Prometheus's format.
+    """
 
     def states() -> dict[str, str]:
         found = {}
@@ -36,7 +38,7 @@ def routes(checks: Mapping[str, Check], hop: Hop) -> list[Route]:
         return JSONResponse({"ready": ready, **found}, status_code=200 if ready else 503, headers=NO_STORE)
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
+        return Response(await hop(metrics_text), media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
 
     return [
         Route("/healthz", healthz, methods=["GET"]),

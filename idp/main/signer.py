@@ -71,12 +71,14 @@ def signer_service(ca: CertificationAuthority) -> SignerService:
 
 
 def signer_application(
-    ca: CertificationAuthority, lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]]
+    ca: CertificationAuthority,
+    metrics_text: Callable[[], bytes],
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
 ) -> ASGIApp:
     """What the role `ca` serves. Raises: ConfigurationError, also where the TLS files cannot be used."""
     server_context(_files(_port(ca.settings)))
     checks = {"database": lambda: verify_current(ca.database), "keys": lambda: verify_keys(ca)}
-    app = signer_app(signer_service(ca), checks, lifespan)
+    app = signer_app(signer_service(ca), checks, metrics_text, lifespan)
     return RequestId(SecurityHeaders(app, https=True), rng=ca.rng)
 
 

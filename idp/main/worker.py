@@ -9,9 +9,11 @@ from datetime import timedelta
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from ca_core.kernel.clock import system_clock
 from ca_core.statement.store import StatementStore
 from idp.main.authority import CertificationAuthority
 from idp.main.log_keys import LogFollower
+from idp.main.metrics import JobWatch
 from idp.main.provider import Provider
 
 log = structlog.get_logger(__name__)
@@ -97,21 +99,23 @@ def provider_jobs(provider: Provider) -> list[Job]:
     ]
 
 
-async def run_jobs(jobs: list[Job]) -> None:
+async def run_jobs(jobs: list[Job], watch: JobWatch) -> None:
     """Runs every job until cancelled. One that fails is logged and tried again at its next turn."""
     async with asyncio.TaskGroup() as group:
         for job in jobs:
-            group.create_task(_repeat(job))
+            group.create_task(_repeat(job, watch))
 
 
-async def _repeat(job: Job) -> None:
+async def _repeat(job: Job, watch: JobWatch) -> None:
     while True:
-        started = time.monotonic()
+        started, succeeded = time.monotonic(), False
         try:
             await run_in_threadpool(job.run)
+            succeeded = True
         except Exception as error:  # noqa: BLE001  (whatever it is, the other jobs go on and this one is tried again)
             log.error("job_failed", job=job.name, error=type(error).__name__, detail=getattr(error, "detail", ""))
         took_s = time.monotonic() - started
+        watch.ended(job.name, took_s=took_s, succeeded=succeeded, at=system_clock())
         if took_s > _LONG_S:
             log.warning("job_took_long", job=job.name, seconds=round(took_s, 1))
         await asyncio.sleep(job.every_s)

@@ -193,7 +193,9 @@ def test_the_server_must_be_the_signer(deployment: Deployment) -> None:
 # What is served
 
 
-@pytest.mark.parametrize("path", ["/", "/ca/v1", "/ca/v1/revoke", "/pki/ocsp", "/metrics", "/authorize", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/", "/ca/v1", "/ca/v1/revoke", "/pki/ocsp", "/pki/log/checkpoint", "/authorize", "/docs"]
+)
 def test_nothing_else_is_served(deployment: Deployment, path: str) -> None:
     assert deployment.raw("worker", method="POST", url=path, content=b"{}").status_code == 404
 
@@ -201,6 +203,7 @@ def test_nothing_else_is_served(deployment: Deployment, path: str) -> None:
 def test_health_on_the_same_port(deployment: Deployment) -> None:
     assert deployment.raw("va", method="GET", url="/healthz").text == "ok\n"
     assert deployment.raw("va", method="GET", url="/readyz").json() == {"ready": True, "database": "ok", "keys": "ok"}
+    assert "citizenid_authority_not_after_timestamp_seconds" in deployment.raw("va", method="GET", url="/metrics").text
     assert key_states(deployment.client("va")) == {"root-g1": "ok", AUTHORITY: "ok"}
 
 

@@ -1,12 +1,15 @@
 """`citizenid serve` and the operators' commands, as processes, on both databases."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from ca_core.kernel.database import sqlite_url
 from idp.bench.model import Country, Plan
@@ -59,10 +62,31 @@ def test_it_is_alive_and_ready_with_each_dependency_named(served: str) -> None:
     assert ready.json()["database"] == "ok"
 
 
-def test_metrics_are_there(served: str) -> None:
+def test_metrics_say_what_must_not_run_out_and_how_the_jobs_are(served: str, deployment: Deployment) -> None:
+    _, listed, _ = deployment.command("ca", "list", "--json")
+    ends = {row["slug"]: datetime.fromisoformat(row["not_after"]).timestamp() for row in json.loads(listed)}
+    issuing = next(row["slug"] for row in json.loads(listed) if row["role"] == "issuing")
+    wait_until(lambda: ("citizenid_job_turns_total", "crl", "ok") in _figures(served), what="the first turn of a job")
+    wait_until(
+        lambda: ("citizenid_crl_number", issuing, "complete") in _figures(served), what="the first revocation list"
+    )
+    figures, now = _figures(served), time.time()
+    for slug, end in ends.items():
+        assert figures["citizenid_authority_not_after_timestamp_seconds", slug] == end
+    assert figures["citizenid_ocsp_responder_not_after_timestamp_seconds", issuing] > now
+    assert figures["citizenid_crl_next_update_timestamp_seconds", issuing, "complete"] > now
+    assert figures["citizenid_crl_number", issuing, "complete"] > 2_000_000_000
+    assert figures["citizenid_crl_entries", issuing, "complete"] == 0
+    assert figures["citizenid_database_up",] == 1
+    assert figures["process_cpu_seconds_total",] > 0
+
+
+def _figures(served: str) -> dict[tuple[str, ...], float]:
+    """What Prometheus reads there: by name and the labels' values."""
     answer = httpx2.get(f"{served}/metrics")
     assert answer.status_code == 200
-    assert "process_cpu_seconds_total" in answer.text
+    samples = [one for family in text_string_to_metric_families(answer.text) for one in family.samples]
+    return {(one.name, *one.labels.values()): one.value for one in samples}
 
 
 def test_metadata_and_pki_are_served(served: str, deployment: Deployment) -> None:

@@ -3,7 +3,10 @@
 import asyncio
 from contextlib import suppress
 
+from prometheus_client import CollectorRegistry
+
 from ca_core.kernel.errors import Unavailable
+from idp.main.metrics import JobMetrics
 from idp.main.worker import Job, run_jobs
 
 
@@ -11,6 +14,7 @@ def test_a_job_that_fails_goes_on_and_disturbs_no_other() -> None:
     """Once the token or the database is back, lists are published again without anybody's doing."""
     turns = {"crl": 0, "other": 0}
     published = []
+    registry = CollectorRegistry()
 
     def publish() -> None:
         turns["crl"] += 1
@@ -21,10 +25,13 @@ def test_a_job_that_fails_goes_on_and_disturbs_no_other() -> None:
     def other() -> None:
         turns["other"] += 1
 
+    def turn_of_crl(outcome: str) -> float | None:
+        return registry.get_sample_value("citizenid_job_turns_total", {"job": "crl", "outcome": outcome})
+
     async def until_published() -> None:
         jobs = [Job(name="crl", every_s=0, run=publish), Job(name="other", every_s=0, run=other)]
-        running = asyncio.create_task(run_jobs(jobs))
-        while not published and not running.done():
+        running = asyncio.create_task(run_jobs(jobs, JobMetrics(registry)))
+        while turn_of_crl("ok") is None and not running.done():
             await asyncio.sleep(0)
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -33,3 +40,6 @@ def test_a_job_that_fails_goes_on_and_disturbs_no_other() -> None:
     asyncio.run(asyncio.wait_for(until_published(), 30))
     assert published[0] == 4
     assert turns["other"] >= 3
+    assert turn_of_crl("failed") == 3
+    assert turn_of_crl("ok") == len(published)
+    assert registry.get_sample_value("citizenid_job_last_success_timestamp_seconds", {"job": "crl"})
