@@ -68,7 +68,10 @@ class DirectProtocol(FromMemoryProtocol):
 
     def answered(self, pending: "Pending", outcome: Answer | BaseException) -> None:
         """Writes what came of a request, unless nobody is there to read it, and goes on to the next."""
-        if pending.disconnected or self.transport.is_closing() or self._direct is None:
+        if pending.disconnected or self._direct is None:
+            return
+        if self.transport.is_closing():
+            self.server_state.total_requests += 1
             return
         try:
             if isinstance(outcome, BaseException):
