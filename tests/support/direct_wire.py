@@ -8,7 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,7 +16,7 @@ from ca_core.kernel.web.direct import Direct, DirectEndpoint, DirectRoute, Direc
 from ca_core.kernel.web.hop import Call, Hop
 from ca_core.kernel.web.security import RequestId, SecurityHeaders
 from ca_core.kernel.web.whole import Answer, WholeRequest
-from support.http_wire import Outcome, Peer
+from support.http_wire import Application, Outcome, Peer
 
 MAX_BODY = 64
 
@@ -31,7 +31,7 @@ class GatedHop(Hop):
     def start(self, call: Callable[[], Any], told: Callable[[Call], None]) -> None:
         self._waiting_calls.append(Call(asyncio.get_running_loop(), call, told))
         if self.is_open:
-            self._run_all()
+            asyncio.get_running_loop().call_soon(self._run_all)
 
     async def __call__(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the hop
         done: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
@@ -60,7 +60,7 @@ class DirectApplication(Outermost):
     by_app: how many requests came by ASGI. answered: how many `/direct` answered, either way.
     """
 
-    def __init__(self, hop: Hop) -> None:
+    def __init__(self, hop: Hop, from_memory: Application | None = None) -> None:
         self.by_app = self.answered = 0
         endpoint = DirectEndpoint(self._answer, self._refuse, hop=hop, max_body_bytes=MAX_BODY)
         routes: list[BaseRoute] = [
@@ -68,10 +68,14 @@ class DirectApplication(Outermost):
             DirectRoute("/posted", endpoint, methods=["POST"], name="posted"),
             Route("/other", _other),
         ]
+        if from_memory is not None:
+            routes.append(Mount("/memory", app=from_memory))
         in_front = DirectRoutes(Starlette(routes=routes), routes)
         security = SecurityHeaders(in_front, https=True)
         super().__init__(
-            RequestId(security, rng=bytes), direct=Direct(in_front.endpoints, security=security, rng=bytes)
+            RequestId(security, rng=bytes),
+            direct=Direct(in_front.endpoints, security=security, rng=bytes),
+            from_memory=from_memory,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
