@@ -69,7 +69,7 @@ def parse_pairs(octets: bytes) -> list[tuple[str, str]]:
         pairs = [(name, value) for name, value in body.parse_pairs(octets, strict=False) if value]
     except ValueError as error:
         raise UnreadableRequest(detail="not a form") from error
-    if any("\x00" in value for _, value in pairs):
+    if "\x00" in "".join([value for _, value in pairs]):
         raise UnreadableRequest(detail="a NUL character")
     return pairs
 

@@ -23,7 +23,7 @@ class WholeRequest:
     path: without its query, unescaped. headers: names in lower case, in their order.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query", "request_id")
+    __slots__ = ("_cookies", "body", "headers", "method", "path", "query", "request_id")
 
     def __init__(
         self, method: str, path: str, query: bytes, headers: Sequence[Header], *, body: bytes, request_id: str
@@ -34,6 +34,7 @@ class WholeRequest:
         self.headers = headers
         self.body = body
         self.request_id = request_id
+        self._cookies: dict[str, str] | None = None
 
     def header(self, wanted: bytes) -> str | None:
         """The first of that name (in lower case)."""
@@ -49,10 +50,11 @@ class WholeRequest:
     @property
     def cookies(self) -> Mapping[str, str]:
         """As Starlette reads them: of a name given twice the last stands."""
-        found: dict[str, str] = {}
-        for line in self.every(b"cookie"):
-            found.update(cookie_parser(line))
-        return found
+        if self._cookies is None:
+            self._cookies = {}
+            for line in self.every(b"cookie"):
+                self._cookies.update(cookie_parser(line))
+        return self._cookies
 
     def for_pages(self) -> Request:
         """The same as what pages are made for."""

@@ -187,7 +187,8 @@ def test_answers_keep_the_order_of_the_requests() -> None:
         assert bodies(peer) == [b"one", b"two", b"other", b"three"]
         assert app.by_app == 3
         assert not peer.transport.is_paused
-        await peer.send(post(b"four"), post(b"five"))
+        await peer.send(post(b"four"))
+        await peer.send(post(b"five"))
         assert bodies(peer)[4:] == [b"four", b"five"]
         assert app.by_app == 3
         assert peer.state.total_requests == 6
