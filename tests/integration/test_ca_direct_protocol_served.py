@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ca_core.kernel.clock import system_clock
 from ca_core.kernel.web.direct_protocol import DirectProtocol
+from ca_core.kernel.web.hop import Call
 from support.direct_wire import MAX_BODY, DirectApplication, GatedHop
 from support.http_wire import Application, without_access_log
 from support.processes import free_port
@@ -36,9 +38,9 @@ class Gate(GatedHop):
         self.loop: asyncio.AbstractEventLoop | None = None
         self.begun = threading.Semaphore(0)
 
-    def start(self, *args: object, **kwargs: object) -> None:
+    def start(self, call: Callable[[], Any], told: Callable[[Call], None]) -> None:
         self.loop = asyncio.get_running_loop()
-        super().start(*args, **kwargs)  # type: ignore[arg-type]
+        super().start(call, told)
         self.begun.release()
 
     def open_from_outside(self) -> None:
@@ -148,7 +150,9 @@ def one_answer(client: socket.socket) -> bytes:
     while b"\r\n\r\n" not in octets:
         octets += client.recv(65_536)
     head, _, content = octets.partition(b"\r\n\r\n")
-    length = int(re.search(rb"\r\ncontent-length: (\d+)", head)[1])  # type: ignore[index]
+    found = re.search(rb"\r\ncontent-length: (\d+)", head)
+    assert found is not None
+    length = int(found[1])
     while len(content) < length:
         content += client.recv(65_536)
     return head + b"\r\n\r\n" + content

@@ -396,7 +396,7 @@ def test_connections_share_a_commit_and_hear_their_own_answers(tmp_path: Path) -
             commits.append(1)
             return together()
 
-        database.together = counted  # type: ignore[method-assign]
+        database.together = counted  # type: ignore[method-assign]  # counts, and does the same
         app = DirectApplication(Hop(database))
         peers = [Peer(DirectProtocol, app) for _ in range(5)]
         for number, peer in enumerate(peers):
