@@ -19,6 +19,8 @@ _NAME = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
 _IDENTIFIER = re.compile(r"[!-~]{0,128}")
 _NATIONAL_ID = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][12A-Da-d89][0-9]{8}(?![A-Za-z0-9])")
 _MASK = "[masked]"
+_canonical = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_members = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 class Outcome(StrEnum):
@@ -74,7 +76,7 @@ def canonical_detail(event: AuditEvent) -> str:
     shown = {
         key: _NATIONAL_ID.sub(_MASK, value) if isinstance(value, str) else value for key, value in event.detail.items()
     }
-    text = json.dumps(shown, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = _canonical(shown)
     if len(text) > MAX_DETAIL_BYTES:
         raise EventRefused("detail is too large")
     return text
@@ -89,4 +91,4 @@ def leaf_hash(
     log alone learns nothing of the event.
     """
     members = [(at - _EPOCH) // _MICROSECOND, name, actor, outcome, subject, request_id, detail, salt.hex()]
-    return sha256(_LEAF_DOMAIN + json.dumps(members, ensure_ascii=True, separators=(",", ":")).encode("ascii")).digest()
+    return sha256(_LEAF_DOMAIN + _members(members).encode("ascii")).digest()

@@ -4,20 +4,16 @@ import re
 from collections import Counter
 from urllib.parse import urlencode
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from ca_core.kernel.rng import Rng, random_token
 from ca_core.kernel.web import body
-from ca_core.kernel.web.body import read_body
 from ca_core.kernel.web.cookies import CookieNames
-from ca_core.kernel.web.direct import DirectRoute
+from ca_core.kernel.web.direct import DirectEndpoint, DirectRoute
 from ca_core.kernel.web.errors import RequestError
 from ca_core.kernel.web.hop import Hop
 from ca_core.kernel.web.pages import Pages
-from ca_core.kernel.web.responses import see_other
-from ca_core.kernel.web.security import request_id_of
+from ca_core.kernel.web.whole import Answer, WholeRequest
 from idp.authorize.checks import UnverifiedParameters
 from idp.authorize.model import Redirect
 from idp.authorize.service import AuthorizeService
@@ -32,37 +28,34 @@ _BROWSER_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 def routes(
     service: AuthorizeService, *, cookies: CookieNames, pages: Pages, hop: Hop, rng: Rng, incidents: Incidents
 ) -> list[BaseRoute]:
-    async def authorize(request: Request) -> Response:
+    def authorize(request: WholeRequest) -> Answer:
         browser_token = cookies.read(request, "browser")
+        octets = request.query
         if request.method == "POST":
-            octets = await read_body(request, limit=_LIMIT)
+            octets = request.body
             if browser_token is None:
                 # Another site's post brings no SameSite=Lax cookies; the GET that it is turned into does.
-                return see_other(f"{PATH}?{urlencode(parse_pairs(octets))}")
-        else:
-            octets = request.scope["query_string"]
+                return Answer.see_other(f"{PATH}?{urlencode(parse_pairs(octets))}")
         is_new = browser_token is None or not _BROWSER_TOKEN.fullmatch(browser_token)
         browser = random_token(rng) if browser_token is None or is_new else browser_token
         session_token = cookies.read(request, "session")
-        parameters = parse_parameters(octets)
-        answer = await hop(service.begin, parameters, session_token, browser, request_id=request_id_of(request))
-        if isinstance(answer, Redirect):
-            return see_other(answer.url)
-        response = see_other(answer.path)
+        outcome = service.begin(parse_parameters(octets), session_token, browser, request_id=request.request_id)
+        if isinstance(outcome, Redirect):
+            return Answer.see_other(outcome.url)
+        answer = Answer.see_other(outcome.path)
         if is_new:
-            cookies.set_cookie(response, "browser", browser)
-        return response
+            answer.headers.append((b"set-cookie", cookies.line("browser", browser).encode("ascii")))
+        return answer
 
-    async def guarded(request: Request) -> Response:
-        try:
-            return await authorize(request)
-        except RequestError as refused:
-            error: OAuthError = UnreadableRequest(detail=refused.detail)
-        except Exception as unexpected:  # noqa: BLE001  the surface's last line: logged whole, shown as an event id
-            error = incidents.as_oauth_error(unexpected, request_id_of(request))
-        return _error_page(request, error, pages)
+    def refuse(request: WholeRequest, error: Exception) -> Answer:
+        if isinstance(error, RequestError):
+            refused: OAuthError = UnreadableRequest(detail=error.detail)
+        else:
+            refused = incidents.as_oauth_error(error, request.request_id)
+        return _error_page(request, refused, pages)
 
-    return [DirectRoute(PATH, guarded, methods=["GET", "POST"], name="authorize")]
+    endpoint = DirectEndpoint(authorize, refuse, hop=hop, max_body_bytes=_LIMIT)
+    return [DirectRoute(PATH, endpoint, methods=["GET", "POST"], name="authorize")]
 
 
 def parse_pairs(octets: bytes) -> list[tuple[str, str]]:
@@ -76,7 +69,7 @@ def parse_pairs(octets: bytes) -> list[tuple[str, str]]:
         pairs = [(name, value) for name, value in body.parse_pairs(octets, strict=False) if value]
     except ValueError as error:
         raise UnreadableRequest(detail="not a form") from error
-    if any("\x00" in value for _, value in pairs):
+    if "\x00" in "".join([value for _, value in pairs]):
         raise UnreadableRequest(detail="a NUL character")
     return pairs
 
@@ -92,10 +85,11 @@ def parse_parameters(octets: bytes) -> UnverifiedParameters:
     return UnverifiedParameters(fields, frozenset(name for name, count in counts.items() if count > 1))
 
 
-def _error_page(request: Request, error: OAuthError, pages: Pages) -> Response:
-    title, message = pages.translator(request).error(error.code)
-    return pages.render(
-        request,
+def _error_page(request: WholeRequest, error: OAuthError, pages: Pages) -> Answer:
+    asked = request.for_pages()
+    title, message = pages.translator(asked).error(error.code)
+    page = pages.render(
+        asked,
         "message.html",
         status=error.status,
         kind="error",
@@ -104,3 +98,4 @@ def _error_page(request: Request, error: OAuthError, pages: Pages) -> Response:
         code=error.code,
         actions=(),
     )
+    return Answer.of(page)

@@ -10,7 +10,7 @@ import uvicorn
 
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.settings import CONFIG_VARIABLE, PREFIX, Role, load_settings
-from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.direct_protocol import DirectProtocol
 from idp.commands.shared import ConfigOption, opened, refusals
 from idp.main.app import build_app
 from idp.main.signer import signer_server_options
@@ -42,7 +42,7 @@ def serve(
             transport = signer_server_options(settings)
         else:
             _verify_transport(settings.issuer, settings.host, tls=certificate is not None, behind_proxy=behind_proxy)
-            transport = {"http": FromMemoryProtocol, "ssl_certfile": certificate, "ssl_keyfile": key}
+            transport = {"http": DirectProtocol, "ssl_certfile": certificate, "ssl_keyfile": key}
         build_app(settings)  # every fault shows here, before a worker process is started
     _hand_down(config, settings.role)
     uvicorn.run(

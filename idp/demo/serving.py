@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.direct_protocol import DirectProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def _config(site: Site) -> uvicorn.Config:
     config = uvicorn.Config(
         site.app,
         loop="none",
-        http=FromMemoryProtocol,
+        http=DirectProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -15,7 +15,7 @@ from ca_core.kernel.logs import configure_logs
 from ca_core.kernel.settings import Role, Settings, load_settings
 from ca_core.kernel.web.assets import Assets
 from ca_core.kernel.web.cookies import CookieNames
-from ca_core.kernel.web.direct import DirectRoutes
+from ca_core.kernel.web.direct import Direct, DirectRoutes, Outermost
 from ca_core.kernel.web.failures import Failures
 from ca_core.kernel.web.hop import Hop
 from ca_core.kernel.web.messages import Catalogues
@@ -124,18 +124,20 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
     return routes
 
 
-def _with_ocsp(ca: CertificationAuthority, app: ASGIApp) -> ASGIApp:
-    return OcspFirst(app, OcspEndpoint(ca.ocsp, Hop(ca.database)), OcspMemory(ca.ocsp))
+def _with_ocsp(ca: CertificationAuthority, app: Outermost) -> Outermost:
+    first = OcspFirst(app, OcspEndpoint(ca.ocsp, Hop(ca.database)), OcspMemory(ca.ocsp))
+    return Outermost(first, direct=app.direct, from_memory=first.from_memory)
 
 
 def _app(
     ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job], watch: JobWatch
-) -> ASGIApp:
+) -> Outermost:
     app = Starlette(routes=routes, exception_handlers=Failures(pages).handlers(), lifespan=_lifespan(ca, jobs, watch))
     app.router.redirect_slashes = False  # it would redirect to whatever Host the request named
-    return RequestId(
-        SecurityHeaders(DirectRoutes(app, routes), https=ca.settings.issuer.startswith("https:")), rng=ca.rng
-    )
+    in_front = DirectRoutes(app, routes)
+    security = SecurityHeaders(in_front, https=ca.settings.issuer.startswith("https:"))
+    direct = Direct(in_front.endpoints, security=security, rng=ca.rng)
+    return Outermost(RequestId(security, rng=ca.rng), direct=direct)
 
 
 def _lifespan(

@@ -1,33 +1,29 @@
 """The one mapper from OAuth errors to HTTP, for endpoints that programs call."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ca_core.kernel.web.errors import RequestError
 from ca_core.kernel.web.responses import NO_STORE
-from ca_core.kernel.web.security import request_id_of
+from ca_core.kernel.web.whole import Answer, WholeRequest
 from idp.oauth.errors import BearerError, InvalidClient, InvalidRequest, OAuthError
 from idp.oauth.incidents import Incidents
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 REALM = "citizenid"
 
 
-def guarded(handler: Handler, incidents: Incidents) -> Handler:
-    """The handler, with every exception answered as an OAuth error and nothing of it leaked."""
+def refusal(incidents: Incidents) -> Callable[[WholeRequest, Exception], Answer]:
+    """Every exception answered as an OAuth error, and nothing of it leaked."""
 
-    async def guard(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except RequestError as error:
-            return error_response(InvalidRequest(error.code.replace("_", " "), detail=error.detail))
-        except Exception as error:  # noqa: BLE001  the surface's last line: logged whole, answered as server_error
-            return error_response(incidents.as_oauth_error(error, request_id_of(request)))
+    def refuse(request: WholeRequest, error: Exception) -> Answer:
+        if isinstance(error, RequestError):
+            refused: OAuthError = InvalidRequest(error.code.replace("_", " "), detail=error.detail)
+        else:
+            refused = incidents.as_oauth_error(error, request.request_id)
+        return Answer.of(error_response(refused))
 
-    return guard
+    return refuse
 
 
 def error_response(error: OAuthError) -> Response:

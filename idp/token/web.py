@@ -1,17 +1,14 @@
 """POST /token."""
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from ca_core.kernel.web.body import parse_form, read_body
-from ca_core.kernel.web.direct import DirectRoute
+from ca_core.kernel.web.body import parse_form
+from ca_core.kernel.web.direct import DirectEndpoint, DirectRoute
 from ca_core.kernel.web.hop import Hop
-from ca_core.kernel.web.responses import NO_STORE, Json
-from ca_core.kernel.web.security import request_id_of
+from ca_core.kernel.web.whole import Answer, WholeRequest
 from idp.oauth.errors import InvalidRequest
 from idp.oauth.incidents import Incidents
-from idp.oauth.web import guarded
+from idp.oauth.web import refusal
 from idp.token.service import TokenService
 
 PATH = "/token"
@@ -20,15 +17,15 @@ _LIMIT = 16_384
 
 
 def routes(tokens: TokenService, *, hop: Hop, incidents: Incidents) -> list[BaseRoute]:
-    async def token(request: Request) -> Response:
-        headers = request.headers
-        if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+    def token(request: WholeRequest) -> Answer:
+        if (request.header(b"content-type") or "").partition(";")[0].strip().lower() != _FORM:
             raise InvalidRequest("the body must be a form")
-        form = parse_form(await read_body(request, limit=_LIMIT))
-        if len(headers.getlist("authorization")) > 1:
+        form = parse_form(request.body)
+        authorization = request.every(b"authorization")
+        if len(authorization) > 1:
             raise InvalidRequest("more than one Authorization header")
-        authorization = headers.get("authorization")
-        answer = await hop(tokens.exchange, authorization, form, request_id=request_id_of(request))
-        return Json(answer.to_wire(), headers=NO_STORE)
+        answer = tokens.exchange(authorization[0] if authorization else None, form, request_id=request.request_id)
+        return Answer.json(answer.to_wire())
 
-    return [DirectRoute(PATH, guarded(token, incidents), methods=["POST"], name="token")]
+    endpoint = DirectEndpoint(token, refusal(incidents), hop=hop, max_body_bytes=_LIMIT)
+    return [DirectRoute(PATH, endpoint, methods=["POST"], name="token")]

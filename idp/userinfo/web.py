@@ -1,15 +1,13 @@
 """GET and POST /userinfo."""
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from ca_core.kernel.web.body import parse_form, read_body
-from ca_core.kernel.web.direct import DirectRoute
+from ca_core.kernel.web.body import parse_form
+from ca_core.kernel.web.direct import DirectEndpoint, DirectRoute
 from ca_core.kernel.web.hop import Hop
-from ca_core.kernel.web.responses import NO_STORE, Json
+from ca_core.kernel.web.whole import Answer, WholeRequest
 from idp.oauth.incidents import Incidents
-from idp.oauth.web import guarded
+from idp.oauth.web import refusal
 from idp.userinfo.bearer import parse_bearer
 from idp.userinfo.service import UserInfoService
 
@@ -18,13 +16,12 @@ _LIMIT = 16_384
 
 
 def routes(users: UserInfoService, *, hop: Hop, incidents: Incidents) -> list[BaseRoute]:
-    async def userinfo(request: Request) -> Response:
-        elsewhere = bool(request.scope["query_string"]) and "access_token" in request.query_params
+    def userinfo(request: WholeRequest) -> Answer:
+        elsewhere = bool(request.query) and "access_token" in request.for_pages().query_params
         if request.method == "POST":
-            body = await read_body(request, limit=_LIMIT)
-            is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-            elsewhere = elsewhere or (is_form and "access_token" in parse_form(body))
-        token = parse_bearer(request.headers.getlist("authorization"), elsewhere=elsewhere)
-        return Json(await hop(users.userinfo, token), headers=NO_STORE)
+            is_form = (request.header(b"content-type") or "").startswith("application/x-www-form-urlencoded")
+            elsewhere = elsewhere or (is_form and "access_token" in parse_form(request.body))
+        return Answer.json(users.userinfo(parse_bearer(request.every(b"authorization"), elsewhere=elsewhere)))
 
-    return [DirectRoute(PATH, guarded(userinfo, incidents), methods=["GET", "POST"], name="userinfo")]
+    endpoint = DirectEndpoint(userinfo, refusal(incidents), hop=hop, max_body_bytes=_LIMIT)
+    return [DirectRoute(PATH, endpoint, methods=["GET", "POST"], name="userinfo")]

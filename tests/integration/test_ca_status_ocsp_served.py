@@ -23,6 +23,7 @@ from ca_core.status import OcspAnswer, OcspResponder, OcspSettings, Responders, 
 from ca_core.status.ocsp_memory import OcspMemory
 from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
 from support.fakes import FakeClock, SeededRng
+from support.http_wire import without_access_log
 from support.ocsp_requests import ocsp_request
 from support.processes import free_port
 from support.small_pki import RequestIssuer, SmallPki
@@ -50,6 +51,7 @@ class Served:
     clients: "list[Client]" = field(default_factory=list)
 
     def connect(self) -> "Client":
+        without_access_log()
         client = Client(socket.create_connection(("127.0.0.1", self.port), 10))
         self.clients.append(client)
         return client

@@ -1,6 +1,7 @@
 """An HTTP protocol class of uvicorn's, fed fragment by fragment without a socket, and what it writes."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -160,6 +161,12 @@ class Outcome:
     octets: bytes
     is_closed: bool
     requests: int
+
+
+def without_access_log() -> None:
+    """As `access_log=False` means it: pytest gives the logger handlers of its own when a test's phase begins, and a
+    connection that has an access log to write answers nothing without ASGI."""
+    logging.getLogger("uvicorn.access").handlers = []
 
 
 def exchange(protocol_class: type[HttpToolsProtocol], fragments: Sequence[bytes]) -> tuple[Outcome, Application]:

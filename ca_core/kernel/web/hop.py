@@ -34,27 +34,39 @@ class Hop:
         self._database = database
         self._inline = database.is_embedded
         self._threads = _Threads()
-        self._waiting: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+        self._waiting: dict[asyncio.AbstractEventLoop, list[Call]] = {}
 
     async def __call__(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+        bound: Callable[[], R] = partial(call, *args, **kwargs)
         if not self._inline:
-            mine = _Call(loop.create_future(), partial(copy_context().run, call, *args, **kwargs))
+            bound = partial(copy_context().run, bound)
+
+        def told(mine: Call) -> None:
+            if not done.done():  # cancelled: nobody waits for it any more
+                done.set_result(mine)
+
+        self.start(bound, told)
+        mine = await done
+        if mine.error is not None:
+            raise mine.error
+        result: R = mine.result
+        return result
+
+    def start(self, call: Callable[[], Any], told: "Callable[[Call], None]") -> None:
+        """The same without a coroutine. told: called once on this loop, later, with what came of it."""
+        loop = asyncio.get_running_loop()
+        mine = Call(loop, call, told)
+        if not self._inline:
             self._threads.start(mine)
-            await mine.done
-            threaded: R = mine.outcome()
-            return threaded
-        mine = _Call(loop.create_future(), lambda: call(*args, **kwargs))
+            return
         waiting = self._waiting.get(loop)
         if waiting is None or len(waiting) >= MAX_TOGETHER:
             waiting = self._waiting[loop] = []
             loop.call_soon(self._run, loop, waiting)
         waiting.append(mine)
-        await mine.done
-        result: R = mine.outcome()
-        return result
 
-    def _run(self, loop: asyncio.AbstractEventLoop, calls: "list[_Call]") -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, calls: "list[Call]") -> None:
         """Runs what waits, in the order in which it came."""
         if self._waiting.get(loop) is calls:
             del self._waiting[loop]
@@ -72,32 +84,32 @@ class Hop:
             call.settle()
 
 
-class _Call:
+class Call:
     """A call, and what came of it."""
 
-    __slots__ = ("_call", "done", "error", "result")
+    __slots__ = ("_call", "_told", "error", "loop", "result")
 
-    def __init__(self, done: asyncio.Future[Any], call: Callable[[], Any]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, call: Callable[[], Any], told: "Callable[[Call], None]"
+    ) -> None:
         self._call = call
-        self.done = done
+        self._told = told
+        self.loop = loop
         self.result: Any = None
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
             self.result = self._call()
-        except Exception as error:  # noqa: BLE001  (raised again where the call was made)
+        except Exception as error:  # noqa: BLE001  (told to whoever made the call)
             self.error = error
 
     def settle(self) -> None:
-        if not self.done.done():  # cancelled: nobody waits for it any more
-            self.done.set_result(None)
-
-    def outcome(self) -> Any:  # noqa: ANN401 - whatever the call returned
-        """Once it is settled."""
-        if self.error is not None:
-            raise self.error
-        return self.result
+        """On the loop, once nothing of it can be undone. A fault in the telling is not the next call's."""
+        try:
+            self._told(self)
+        except Exception as error:  # noqa: BLE001  (the loop logs it)
+            self.loop.call_exception_handler({"message": "telling what came of a call", "exception": error})
 
 
 class _Threads:
@@ -107,12 +119,12 @@ class _Threads:
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[_Call] = SimpleQueue()
+        self._calls: SimpleQueue[Call] = SimpleQueue()
         self._lock = Lock()
         self._count = 0
         self._unfinished = 0
 
-    def start(self, call: _Call) -> None:
+    def start(self, call: Call) -> None:
         with self._lock:
             self._unfinished += 1
             is_one_more = self._count < min(self._unfinished, MAX_AT_ONCE)
@@ -131,5 +143,5 @@ class _Threads:
             with self._lock:
                 self._unfinished -= 1
             with suppress(RuntimeError):  # the loop is closed: nobody waits for it any more
-                call.done.get_loop().call_soon_threadsafe(call.settle)
+                call.loop.call_soon_threadsafe(call.settle)
             del call

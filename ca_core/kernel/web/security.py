@@ -62,6 +62,11 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
+def new_request_id(rng: Rng) -> bytes:
+    """20 characters of base64url."""
+    return urlsafe_b64encode(rng(15))
+
+
 class SecurityHeaders:
     """Adds what every answer carries. A page's own Content-Security-Policy stands; all else may load nothing."""
 
@@ -78,6 +83,12 @@ class SecurityHeaders:
             common["strict-transport-security"] = _HSTS
         self._with_own_policy = tuple((name.encode(), value.encode()) for name, value in common.items())
         self._plain = (*self._with_own_policy, (b"content-security-policy", _NOTHING.encode()))
+        self._lines_with_own_policy = b"".join(b"%b: %b\r\n" % header for header in self._with_own_policy)
+        self._plain_lines = b"".join(b"%b: %b\r\n" % header for header in self._plain)
+
+    def lines(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """What an answer with these headers gets beside them, as octets of its head."""
+        return self._lines_with_own_policy if _has_policy(headers) else self._plain_lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,15 +98,17 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message["headers"]
-                for name, _ in headers:
-                    if name == b"content-security-policy":
-                        headers.extend(self._with_own_policy)
-                        break
-                else:
-                    headers.extend(self._plain)
+                headers.extend(self._with_own_policy if _has_policy(headers) else self._plain)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _has_policy(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, _ in headers:
+        if name == b"content-security-policy":
+            return True
+    return False
 
 
 class RequestId:
@@ -113,7 +126,7 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        wire = (self._inbound(scope) if self._trust_inbound else None) or urlsafe_b64encode(self._rng(15))
+        wire = (self._inbound(scope) if self._trust_inbound else None) or new_request_id(self._rng)
         scope.setdefault("state", {})["request_id"] = wire.decode("ascii")
 
         async def send_with_id(message: Message) -> None:

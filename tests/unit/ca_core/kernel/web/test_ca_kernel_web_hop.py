@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import Column, MetaData, String, Table, bindparam, insert, selec
 from ca_core.kernel.database import Database, Statement, sqlite_url
 from ca_core.kernel.errors import Conflict, Unavailable
 from ca_core.kernel.web import hop as hop_module
-from ca_core.kernel.web.hop import Hop
+from ca_core.kernel.web.hop import Call, Hop
 
 THINGS = Table("thing", MetaData(), Column("name", String(20), primary_key=True))
 ADD = Statement(insert(THINGS).values(name=bindparam("name")))
@@ -103,3 +104,45 @@ def test_a_cancelled_call_does_not_hold_up_the_others(things: Database) -> None:
         return await second
 
     assert asyncio.run(run()) == "b"
+
+
+def test_without_a_coroutine_each_hears_its_own_outcome_once_all_of_it_is_on_disk(things: Database) -> None:
+    counted, hop = Counted(things), Hop(things)
+    heard: list[tuple[object, object, list[str]]] = []
+
+    async def run() -> None:
+        for name in ("a", "b", "a"):
+            hop.start(
+                partial(counted.add, name), lambda call: heard.append((call.result, call.error, counted.stored()))
+            )
+        assert heard == []
+        while len(heard) < 3:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert [(result, type(error)) for result, error, _ in heard] == [
+        ("a", type(None)),
+        ("b", type(None)),
+        (None, Conflict),
+    ]
+    assert all(stored == ["a", "b"] for _, _, stored in heard)
+
+
+def test_a_fault_in_the_telling_is_not_the_next_calls(things: Database) -> None:
+    hop = Hop(things)
+    heard: list[object] = []
+    faults: list[object] = []
+
+    def broken(call: Call) -> None:
+        raise LookupError("nobody there")
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context["exception"]))
+        hop.start(lambda: 1, broken)
+        hop.start(lambda: 2, lambda call: heard.append(call.result))
+        while not heard:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert heard == [2]
+    assert [type(fault) for fault in faults] == [LookupError]

@@ -1,0 +1,118 @@
+"""Direct endpoints and answers in memory, served by the HTTP protocol without ASGI."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from ca_core.kernel.web.direct import Direct, DirectEndpoint
+from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.whole import Answer, WholeRequest
+
+ATTRIBUTE = "direct"
+"""What the outermost ASGI application calls its `Direct`, where it has one."""
+
+_FAILED = (
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\nconnection: close\r\n\r\nInternal Server Error"
+)
+"""uvicorn's own answer where an application failed."""
+
+
+class DirectProtocol(FromMemoryProtocol):
+    """Give it to uvicorn as `http`. Beside what memory takes, it holds GET without a body and POST for a direct
+    endpoint, hands the whole request to it, and writes the answer when it is told.
+
+    Until then a `Pending` stands where uvicorn has the cycle of the request that is being answered, so that order,
+    shutdown and a lost connection are uvicorn's to keep.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._direct: Direct | None = getattr(self.app, ATTRIBUTE, None) if self._is_plain else None
+        self._is_holding = self._is_holding or self._direct is not None
+        self._endpoint: DirectEndpoint | None = None
+        self._path = b""
+
+    def _bound_of(self, method: bytes, target: bytes) -> int | None:
+        self._endpoint = None
+        if self._direct is not None and target.isascii() and b"#" not in target:
+            self._path = path = target.partition(b"?")[0]
+            self._endpoint = endpoint = self._direct.find(path, method)
+            if endpoint is not None:
+                return 0 if method == b"GET" else endpoint.max_body_bytes
+        return super()._bound_of(method, target)
+
+    def _take(self, body: bytes) -> bool:
+        direct, endpoint = self._direct, self._endpoint
+        if direct is None or endpoint is None:
+            return super()._take(body)
+        request = WholeRequest(
+            self.parser.get_method().decode("ascii"),
+            self._path.decode("ascii"),
+            self.url[len(self._path) + 1 :],
+            self.headers,
+            body=body,
+            request_id=direct.new_request_id(),
+        )
+        pending = Pending(self, request.request_id)
+        endpoint.start(request, pending.told)
+        self.cycle = pending  # type: ignore[assignment]  # of a cycle it has what uvicorn's protocol uses
+        return True
+
+    def answered(self, pending: "Pending", outcome: Answer | BaseException) -> None:
+        """Writes what came of a request, unless nobody is there to read it, and goes on to the next."""
+        if pending.disconnected or self._direct is None:
+            return
+        if self.transport.is_closing():
+            self.server_state.total_requests += 1
+            return
+        try:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            octets = self._direct.octets(outcome, pending.request_id, keep_alive=pending.keep_alive)
+            self._write(outcome.status, octets)
+        except BaseException as error:
+            self.logger.error("Exception in a direct endpoint", exc_info=error)
+            pending.keep_alive = False
+            self._write(500, _FAILED)
+        if not pending.keep_alive:
+            self.server_state.total_requests += 1
+            self.transport.close()
+        elif self.pipeline:
+            self.on_response_complete()
+        else:
+            self.flow.resume_reading()
+            self._rest()
+
+
+class Pending:
+    """In the place of a RequestResponseCycle: a request that a direct endpoint is answering."""
+
+    __slots__ = ("_protocol", "disconnected", "keep_alive", "message_event", "request_id", "response_complete")
+
+    def __init__(self, protocol: DirectProtocol, request_id: str) -> None:
+        self._protocol = protocol
+        self.request_id = request_id
+        self.disconnected = False
+        self.keep_alive = True
+        self.response_complete = False
+        self.message_event = _NOBODY_WAITS
+
+    def told(self, outcome: Answer | BaseException) -> None:
+        self.response_complete = True
+        self._protocol.answered(self, outcome)
+
+
+class _NobodyWaits:
+    def set(self) -> None:
+        """For uvicorn, which wakes a cycle when the connection is lost."""
+
+
+_NOBODY_WAITS = _NobodyWaits()
