@@ -39,7 +39,8 @@ class Policy:
 
     timeout_s: float = 120.0
     minimum_interval_s: float = 1.0
-    page_grace_s: float = 3.0  # how long a page may be away before its operation ends
+    page_arrival_s: float = 10.0  # how long a page may take from the answer to listening
+    page_grace_s: float = 3.0  # how long it may be away afterwards, before its operation ends
     poll_interval_s: float = 0.4
 
 

@@ -47,16 +47,16 @@ class CardWorker:
 
     def _run(self, operation: Operation) -> None:
         last_states: list[ReaderState] | None = None
-        settled = False
+        looked = settled = False
         while not operation.has_ended():
             operation.expire_if_due()
             states = self._reader_states()
-            if states != last_states or not settled:
-                sighting = self._look(states)
-                passing = sighting.trouble in _PASSING and any(state.card_present for state in states)
-                if not passing or not (settled or states != last_states):
+            is_new = states != last_states or not looked
+            if is_new or not settled:
+                sighting, passing = self._look_at(states)
+                if not passing or not (settled or is_new):
                     operation.show(sighting)
-                settled = not passing
+                looked, settled = True, not passing
                 last_states = states
             entry = operation.await_entry(self._poll_interval_s)
             if entry is not None:
@@ -65,12 +65,23 @@ class CardWorker:
                 finally:
                     entry.wipe()
 
-    def _reader_states(self) -> list[ReaderState]:
+    def _reader_states(self) -> list[ReaderState] | None:
+        """None where the reader service itself is at fault: it may be, while a reader or card comes or goes."""
         try:
             states = list(self._readers.list())
         except NoReader:
             return []
+        except CardError as error:
+            log.warning("the readers do not answer: %s (%s)", error.code, error.detail)
+            return None
         return [state for state in states if state.is_meant_by(self._reader)]
+
+    def _look_at(self, states: list[ReaderState] | None) -> tuple[Sighting, bool]:
+        """What there is, and whether that may have changed a moment later."""
+        if states is None:
+            return Sighting(trouble=End.CARD_ERROR), True
+        sighting = self._look(states)
+        return sighting, sighting.trouble in _PASSING and any(state.card_present for state in states)
 
     def _look(self, states: list[ReaderState]) -> Sighting:
         """What can log in now; else why nothing can, the most telling reason first."""

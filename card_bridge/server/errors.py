@@ -46,3 +46,9 @@ class MalformedForm(RequestRefused):
     """Not a form, or a field given twice."""
 
     code = "malformed_form"
+
+
+class PageGone(RequestRefused):
+    """The page was closed while its request waited for its turn; nobody reads this answer."""
+
+    code, status = "page_gone", 400

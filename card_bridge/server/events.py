@@ -72,9 +72,13 @@ class PageWatch:
     """Ends an operation whose page has gone away: nobody waits for the token, and the person would block the next."""
 
     def __init__(self, policy: Policy) -> None:
-        self._grace_s = policy.page_grace_s
+        self._policy = policy
         self._listening: dict[str, int] = {}
         self._timers: set[asyncio.Task[None]] = set()
+
+    def expects(self, operation: Operation) -> None:
+        """It has just begun: its page has to listen soon, or was closed before it heard of it."""
+        self._cancel_after(self._policy.page_arrival_s, operation)
 
     def arrived(self, operation: Operation) -> None:
         self._listening[operation.operation_id] = self._listening.get(operation.operation_id, 0) + 1
@@ -84,11 +88,18 @@ class PageWatch:
         if remaining:
             self._listening[operation.operation_id] = remaining
         elif not operation.has_ended():
-            timer = asyncio.get_running_loop().create_task(self._cancel_later(operation))
-            self._timers.add(timer)
-            timer.add_done_callback(self._timers.discard)
+            self._cancel_after(self._policy.page_grace_s, operation)
 
-    async def _cancel_later(self, operation: Operation) -> None:
-        await asyncio.sleep(self._grace_s)
+    def is_heard(self) -> bool:
+        """Whether any page listens to any operation."""
+        return bool(self._listening)
+
+    def _cancel_after(self, grace_s: float, operation: Operation) -> None:
+        timer = asyncio.get_running_loop().create_task(self._cancel_later(grace_s, operation))
+        self._timers.add(timer)
+        timer.add_done_callback(self._timers.discard)
+
+    async def _cancel_later(self, grace_s: float, operation: Operation) -> None:
+        await asyncio.sleep(grace_s)
         if operation.operation_id not in self._listening:
             operation.cancel()

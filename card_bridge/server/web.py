@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from card_bridge.operations.errors import OperationNotFound, TooSoon
+from card_bridge.operations.errors import OperationNotFound, OperationPending, TooSoon
 from card_bridge.operations.model import AuthenticationRequest
 from card_bridge.operations.service import OperationDesk
 from card_bridge.server.body import MAX_JSON_OCTETS, read_json, text_member
-from card_bridge.server.errors import MalformedJson, OriginNotAllowed
+from card_bridge.server.errors import MalformedJson, OriginNotAllowed, PageGone
 from card_bridge.server.events import PageWatch, operation_events
 from card_bridge.server.problem import NO_STORE
 from card_bridge.server.statements import StatementSource
@@ -23,6 +23,8 @@ from card_bridge.web_eid.service import bridge_version
 
 ID_LENGTH = 43
 MAX_HOLD_S = 1.0
+MIN_HOLD_S = 0.001
+LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,9 @@ def routes(api: Api) -> list[Route]:
         nonce = parse_nonce(text_member(document, "challenge_nonce", required=True, max_length=128) or "")
         compact = text_member(document, "statement", required=False, max_length=MAX_JSON_OCTETS)
         lang = text_member(document, "lang", required=False, max_length=35) or ""
-        await _wait_for_turn(api.desk)
+        await _wait_for_turn(api.desk, watch)
+        if await request.is_disconnected():
+            raise PageGone
         if compact is None:
             compact = await api.source.fetch(provider, nonce)
         verified = api.verifier.verify(compact, challenge_nonce=nonce, provider=provider)
@@ -68,6 +72,7 @@ def routes(api: Api) -> list[Route]:
                 lifetime_s=min(api.verifier.seconds_left(verified), api.desk.policy.timeout_s),
             )
         )
+        watch.expects(operation)
         answer = {
             "operation_id": operation.operation_id,
             "consent_url": f"{api.own_url}/consent/{operation.consent_id}",
@@ -98,14 +103,27 @@ def routes(api: Api) -> list[Route]:
     ]
 
 
-async def _wait_for_turn(desk: OperationDesk) -> None:
-    """Hold a person's quick second click for a moment rather than refuse it. Raises: OperationPending, TooSoon."""
-    try:
-        desk.check_free()
-    except TooSoon as error:
-        if error.retry_after_s > MAX_HOLD_S:
-            raise
-        await asyncio.sleep(error.retry_after_s)
+async def _wait_for_turn(desk: OperationDesk, watch: PageWatch) -> None:
+    """Hold a person's quick second click, or the first one after their last page went away, rather than refuse it.
+
+    Looks again after each sleep: a loop's timers need not agree with the desk's clock to the millisecond.
+    Raises: OperationPending, where a page waits for the person; TooSoon.
+    """
+    loop = asyncio.get_running_loop()
+    held_until = loop.time() + desk.policy.page_arrival_s + MAX_HOLD_S
+    while True:
+        try:
+            desk.check_free()
+            return
+        except TooSoon as error:
+            if error.retry_after_s > MAX_HOLD_S or loop.time() > held_until:
+                raise
+            wait_s = max(error.retry_after_s, MIN_HOLD_S)
+        except OperationPending:
+            if watch.is_heard() or loop.time() > held_until:
+                raise
+            wait_s = LOOK_AGAIN_S
+        await asyncio.sleep(wait_s)
 
 
 def _members(document: dict[str, object], allowed: set[str]) -> dict[str, object]:

@@ -1,138 +1,24 @@
 """The login page's script in a real browser, with this server's real pages and a bridge that says what it is told."""
 
-import asyncio
-import json
-import socket
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
-from starlette.applications import Starlette
-from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route as HttpRoute
-from starlette.types import ASGIApp
+from playwright.sync_api import Browser, Route, expect
 
-from ca_core.kernel.database import Database
 from ca_core.kernel.web.messages import Catalogues
 from ca_core.kernel.web.pages import OWN_MESSAGES
 from ca_core.statement import StatementStore, code_of
 from idp import messages
 from idp.authn.card.model import REPORTED_CODES
-from support.card_login import BROWSER, Card, LoginHouse, login_app
+from support.card_login import BROWSER, Card
 from support.chromium import accessibility_faults, chromium, width_overflow
 from support.fakes import FakeClock, SeededRng
+from support.login_scene import REFUSALS, SIGNED, WAITING, Scene, login_scene
 
 CATALOGUES = Catalogues.load([OWN_MESSAGES, messages.FOLDER])
-REFUSALS = {
-    "origin_not_allowed": 403,
-    "origin_mismatch": 400,
-    "statement_invalid": 400,
-    "statement_expired": 400,
-    "statement_mismatch": 400,
-    "operation_pending": 409,
-    "too_soon": 429,
-}
 PAGE_ONLY = {"bridge_unreachable", "local_network_denied", "bridge_failed"}
 ENDS = sorted(REPORTED_CODES - set(REFUSALS) - PAGE_ONLY - {"pin_incorrect"})
-
-
-@dataclass
-class FakeBridge:
-    """Answers as the bridge's modern API does. script: events still to be sent; None keeps the line open."""
-
-    origin: str
-    page_origin: str
-    card: Card
-    refusal: str | None = None
-    script: list[tuple[str, dict[str, object]] | None] = field(default_factory=list)
-    asked: list[dict[str, str]] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-    windows: list[str] = field(default_factory=list)
-
-    def app(self) -> ASGIApp:
-        return Starlette(
-            routes=[
-                HttpRoute("/v1/authenticate", self._authenticate, methods=["POST", "OPTIONS"]),
-                HttpRoute("/v1/events", self._events, methods=["GET", "OPTIONS"]),
-                HttpRoute("/v1/cancel", self._cancel, methods=["POST", "OPTIONS"]),
-                HttpRoute("/consent/{id}", self._window),
-            ]
-        )
-
-    async def _authenticate(self, request: HttpRequest) -> Response:
-        if request.method == "OPTIONS":
-            return self._preflight()
-        assert request.headers["x-card-bridge"] == "1"
-        self.asked.append(await request.json())
-        if self.refusal is not None:
-            body = {"code": self.refusal}
-            return JSONResponse(body, REFUSALS[self.refusal], self._cors(), "application/problem+json")
-        consent_url = f"{self.origin}/consent/operation-1?t=secret"
-        return JSONResponse(
-            {"operation_id": "operation-1", "consent_url": consent_url, "expires_in": 60}, 202, self._cors()
-        )
-
-    async def _events(self, request: HttpRequest) -> Response:
-        if request.method == "OPTIONS":
-            return self._preflight()
-
-        async def lines() -> AsyncIterator[str]:
-            yield ": open\n\n"
-            for step in self.script:
-                if step is None:
-                    while not self.cancelled:
-                        await asyncio.sleep(0.02)
-                    return
-                event, data = step
-                if event == "result":
-                    data = {"auth_token": self.card.token(self.asked[-1]["challenge_nonce"], origin=self.page_origin)}
-                yield f"event: {event}\n"
-                await asyncio.sleep(0.01)
-                yield f"data: {json.dumps(data)}\n\n"
-
-        return StreamingResponse(lines(), media_type="text/event-stream", headers=self._cors())
-
-    async def _cancel(self, request: HttpRequest) -> Response:
-        if request.method == "OPTIONS":
-            return self._preflight()
-        self.cancelled.append((await request.json())["operation_id"])
-        return Response(status_code=204, headers=self._cors())
-
-    async def _window(self, request: HttpRequest) -> Response:
-        self.windows.append(str(request.url))
-        return Response("<!doctype html><title>the bridge's window</title>", media_type="text/html")
-
-    def _cors(self) -> dict[str, str]:
-        return {"Access-Control-Allow-Origin": self.page_origin, "Access-Control-Allow-Private-Network": "true"}
-
-    def _preflight(self) -> Response:
-        allowed = {"Access-Control-Allow-Headers": "content-type, x-card-bridge"}
-        return Response(status_code=204, headers=self._cors() | allowed)
-
-
-@contextmanager
-def served(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
-    """The app on a socket that listens already, in a thread of this process."""
-    config = uvicorn.Config(app, log_level="error", ws="none", lifespan="off", timeout_graceful_shutdown=0)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    yield
-    server.should_exit = True
-    thread.join(timeout=10)
-
-
-def listening_socket() -> socket.socket:
-    made = socket.socket()
-    made.bind(("127.0.0.1", 0))
-    made.listen()
-    return made
 
 
 @pytest.fixture(scope="module", name="browser")
@@ -141,68 +27,10 @@ def fixture_browser() -> Iterator[Browser]:
         yield browser
 
 
-RELYING_PARTY_PAGE = '<!doctype html><link rel="icon" href="data:,"><title>the relying party</title>'
-"""With an icon of its own: else the browser asks for /favicon.ico, and notes that there is none."""
-
-
-async def relying_party(request: HttpRequest) -> Response:
-    return Response(RELYING_PARTY_PAGE, media_type="text/html")
-
-
-@dataclass
-class Scene:
-    house: LoginHouse
-    bridge: FakeBridge
-    context: BrowserContext
-    page: Page
-    origin: str
-    complaints: list[str]
-
-    def open(self, lang: str = "en") -> None:
-        self.page.goto(f"{self.origin}/interaction/interaction-1?lang={lang}")
-
-    def start(self) -> None:
-        """Presses the button that there is: the first time to start, later to try again."""
-        self.page.click("#card-start:visible, #card-retry:visible")
-
-
-def _complaint(message: ConsoleMessage) -> str:
-    return f"{message.text} {message.location['url']}"
-
-
 @pytest.fixture
 def scene(browser: Browser, sqlite_database_url: str, clock: FakeClock, rng: SeededRng) -> Iterator[Scene]:
-    database = Database.open(sqlite_database_url)
-    page_socket, bridge_socket, party_socket = listening_socket(), listening_socket(), listening_socket()
-    origin = f"http://localhost:{page_socket.getsockname()[1]}"
-    bridge_origin = f"http://127.0.0.1:{bridge_socket.getsockname()[1]}"
-    house = LoginHouse(database, clock, rng, origin=origin)
-    house.interactions.callback = f"http://127.0.0.1:{party_socket.getsockname()[1]}/callback"
-    house.interactions.begin()
-    bridge = FakeBridge(bridge_origin, origin, house.ca.card())
-    context = browser.new_context(viewport={"width": 360, "height": 740}, locale="en-GB")
-    context.add_cookies(
-        [{"name": f"citizenid-browser-{page_socket.getsockname()[1]}", "value": BROWSER, "url": origin}]
-    )
-    complaints: list[str] = []
-    page = context.new_page()
-    page.on("console", lambda message: complaints.append(_complaint(message)) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    with (
-        served(login_app(house, origin, bridge_origin), page_socket),
-        served(bridge.app(), bridge_socket),
-        served(Starlette(routes=[HttpRoute("/callback", relying_party)]), party_socket),
-    ):
-        yield Scene(house, bridge, context, page, origin, complaints)
-        context.close()
-    database.dispose()
-
-
-WAITING: list[tuple[str, dict[str, object]] | None] = [
-    ("state", {"state": "waiting_for_card"}),
-    ("state", {"state": "waiting_for_pin"}),
-]
-SIGNED: list[tuple[str, dict[str, object]] | None] = [("state", {"state": "signing"}), ("result", {})]
+    with login_scene(browser, sqlite_database_url, clock, rng) as made:
+        yield made
 
 
 @pytest.mark.parametrize("lang", ["zh-TW", "en"])

@@ -173,15 +173,18 @@ class FakeCard:
 
 
 class FakeReaders:
-    """Readers by name, each with a card or None. `service` False: pcscd is not there."""
+    """Readers by name, each with a card or None. `service` False: pcscd is not there; `fault`: it answers with this."""
 
     def __init__(self, **cards: FakeCard | None) -> None:
         self.cards: dict[str, FakeCard | None] = dict(cards)
         self.service = True
+        self.fault: CardError | None = None
         self.calls = 0
 
     def list(self) -> list[ReaderState]:
         self.calls += 1
+        if self.fault is not None:
+            raise self.fault
         if not self.service:
             raise NoReader("pcscd does not run")
         return [ReaderState(name=name, card_present=card is not None) for name, card in self.cards.items()]
@@ -361,7 +364,9 @@ class Bridge:
             source=self.source,
             clock=lambda: self.now,
             monotonic=self.monotonic,
-            policy=Policy(minimum_interval_s=minimum_interval_s, poll_interval_s=0.01, page_grace_s=0.05),
+            policy=Policy(
+                minimum_interval_s=minimum_interval_s, poll_interval_s=0.01, page_grace_s=0.05, page_arrival_s=0.3
+            ),
         )
         self.client = AsgiClient(app)
 

@@ -9,6 +9,11 @@
   const start = part("start");
   const steps = [...part("steps").children];
   const OVER = new Set(["interaction_not_found", "interaction_expired", "interaction_moved_on", "wrong_session", "wrong_browser", "csrf_refused"]);
+  const LIMIT_MS = 25_000; // longer than the bridge holds a request for its turn
+  const QUICK_MS = 2_000;
+  const PAUSE_MS = 300;
+  const TIMES = 4; // all of them within the time that the bridge waits for a page to come back
+  const OLD_MS = 30_000;
   let attempt = null; // { abort: AbortController, operation: id at the bridge or null }
 
   // A refusal in the server's words.
@@ -28,18 +33,41 @@
     }
   }
 
-  // This server.
+  const pause = (ms) => new Promise((resume) => window.setTimeout(resume, ms));
+
+  // The answer to what `send` sends, once more where the line broke (a network that changes breaks all of them). What
+  // took its time is not sent again: it may be a question of the browser's that the person has closed. limit 0: none.
+  async function answerTo(send, signal, limit) {
+    for (let isFirst = true; ; isFirst = false) {
+      const own = new AbortController();
+      const stop = () => own.abort();
+      if (signal.aborted) stop();
+      signal.addEventListener("abort", stop, { once: true });
+      const timer = limit ? window.setTimeout(stop, limit) : 0;
+      const since = performance.now();
+      try {
+        return await send(own.signal);
+      } catch (error) {
+        if (signal.aborted || !isFirst || performance.now() - since > QUICK_MS) throw error;
+      } finally {
+        window.clearTimeout(timer);
+      }
+      await pause(PAUSE_MS);
+    }
+  }
+
+  // This server. Each of its calls may come twice: a challenge is replaced by the next, a token is taken once.
   async function post(url, body, signal) {
+    const options = {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json", "Accept-Language": lang, "X-CSRF-Token": csrf },
+      body: JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+    };
     let response;
     try {
-      response = await fetch(url, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", Accept: "application/json", "Accept-Language": lang, "X-CSRF-Token": csrf },
-        body: JSON.stringify(body),
-        credentials: "same-origin",
-        cache: "no-store",
-        signal,
-      });
+      response = await answerTo((own) => fetch(url, { ...options, signal: own }), signal, LIMIT_MS);
     } catch (error) {
       throw signal.aborted ? error : unreachable();
     }
@@ -70,12 +98,16 @@
   }
 
   async function askBridge(path, options) {
+    const { signal } = options;
+    const limit = (await permission()) === "granted" ? LIMIT_MS : 0; // else the browser may be asking the person
+    const since = performance.now();
     let response;
     try {
-      response = await fetch(bridgeRequest(path, options));
+      response = await answerTo((own) => fetch(bridgeRequest(path, { ...options, signal: own })), signal, limit);
     } catch (error) {
-      if (options.signal.aborted) throw error;
-      throw new Reported((await isDenied()) ? "local_network_denied" : "bridge_unreachable");
+      if (signal.aborted) throw error;
+      if (limit && performance.now() - since >= limit) throw new Reported("bridge_failed");
+      throw new Reported((await permission()) === "denied" ? "local_network_denied" : "bridge_unreachable");
     }
     if (!response.ok) {
       const problem = await response.json().catch(() => ({}));
@@ -84,15 +116,16 @@
     return response;
   }
 
-  async function isDenied() {
+  async function permission() {
+    const states = [];
     for (const name of ["loopback-network", "local-network-access"]) {
       try {
-        if ((await navigator.permissions.query({ name })).state === "denied") return true;
+        states.push((await navigator.permissions.query({ name })).state);
       } catch {
         // a browser without this permission
       }
     }
-    return false;
+    return ["denied", "prompt", "granted"].find((state) => states.includes(state));
   }
 
   async function wordsFor(reported, signal) {
@@ -111,43 +144,70 @@
   async function* events(response) {
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let buffer = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      buffer += value.replaceAll("\r\n", "\n");
-      for (let end = buffer.indexOf("\n\n"); end >= 0; end = buffer.indexOf("\n\n")) {
-        const fields = { event: "", data: "" };
-        for (const line of buffer.slice(0, end).split("\n")) {
-          const [, name, text] = /^(event|data): ?(.*)$/.exec(line) || [];
-          if (name) fields[name] = text;
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        buffer += value.replaceAll("\r\n", "\n");
+        for (let end = buffer.indexOf("\n\n"); end >= 0; end = buffer.indexOf("\n\n")) {
+          const fields = { event: "", data: "" };
+          for (const line of buffer.slice(0, end).split("\n")) {
+            const [, name, text] = /^(event|data): ?(.*)$/.exec(line) || [];
+            if (name) fields[name] = text;
+          }
+          buffer = buffer.slice(end + 2);
+          if (fields.event) yield [fields.event, JSON.parse(fields.data)]; // else a comment that keeps the line open
         }
-        buffer = buffer.slice(end + 2);
-        if (fields.event) yield [fields.event, JSON.parse(fields.data)]; // else a comment that keeps the line open
       }
+    } finally {
+      reader.cancel().catch(() => {}); // the connection is free for the next request
     }
   }
 
-  async function tokenFrom(operation, signal) {
-    const response = await askBridge(`/v1/events?operation_id=${encodeURIComponent(operation)}`, { signal });
-    let last = null;
-    try {
-      for await (const [event, data] of events(response)) {
-        if (event === "state") {
-          clearError();
-          step(data.state);
-        } else if (event === "result") {
-          return data.auth_token;
-        } else if (event === "error") {
-          last = new Reported(data.code, data.tries_left);
-          if (data.code !== "pin_incorrect") throw last;
-          show(await wordsFor(last, signal), { final: false }); // the person may type again in the bridge's window
+  // Where the line breaks while the person types, it is taken up again: the bridge waits a few seconds for that.
+  async function tokenFrom(mine, signal) {
+    let last = new Reported("bridge_failed");
+    for (let time = 0; time < TIMES; time += 1) {
+      if (time) await pause(PAUSE_MS);
+      const response = await askBridge(`/v1/events?operation_id=${encodeURIComponent(mine.operation)}`, { signal });
+      try {
+        for await (const [event, data] of events(response)) {
+          if (event === "state") {
+            clearError();
+            step(data.state);
+          } else if (event === "result") {
+            mine.operation = null;
+            return data.auth_token;
+          } else if (event === "error") {
+            last = new Reported(data.code, data.tries_left);
+            if (data.code !== "pin_incorrect") {
+              mine.operation = null;
+              throw last;
+            }
+            show(await wordsFor(last, signal), { final: false }); // the person may type again in the bridge's window
+          }
         }
+      } catch (error) {
+        if (signal.aborted || error instanceof Reported) throw error;
       }
-    } catch (error) {
-      if (signal.aborted || error instanceof Reported) throw error;
-      throw new Reported("bridge_failed");
     }
-    throw last || new Reported("bridge_failed");
+    throw last;
+  }
+
+  // Where the browser's question was answered so late that the bridge refuses the statement, a new one is asked for.
+  async function begun(signal) {
+    for (let isFirst = true; ; isFirst = false) {
+      const { challenge_nonce, statement, code } = await post(challenge, {}, signal);
+      const since = performance.now();
+      part("code").textContent = code;
+      try {
+        const body = JSON.stringify({ challenge_nonce, statement, lang });
+        return await (await askBridge("/v1/authenticate", { method: "POST", body, signal })).json();
+      } catch (error) {
+        const isOld = error.code === "statement_expired" && performance.now() - since > OLD_MS;
+        if (!isFirst || !isOld) throw error;
+      }
+    }
   }
 
   async function logIn() {
@@ -156,36 +216,37 @@
     const { signal } = mine.abort;
     begin();
     try {
-      const { challenge_nonce, statement, code } = await post(challenge, {}, signal);
-      part("code").textContent = code;
-      const asked = await askBridge("/v1/authenticate", { method: "POST", body: JSON.stringify({ challenge_nonce, statement, lang }), signal });
-      const { operation_id, consent_url } = await asked.json();
+      const { operation_id, consent_url } = await begun(signal);
       mine.operation = operation_id;
       offerConsent(consent_url);
       step("waiting_for_card");
-      const auth_token = await tokenFrom(operation_id, signal);
-      mine.operation = null;
+      const auth_token = await tokenFrom(mine, signal);
       clearError();
       step("finishing");
       const { location } = await post(token, { auth_token }, signal);
       window.location.assign(location);
     } catch (error) {
       if (signal.aborted) return;
-      mine.operation = null;
-      if (error instanceof Refused) show(error, { final: true });
-      else show(await wordsFor(error instanceof Reported ? error : new Reported("bridge_failed"), signal), { final: true });
+      cancelAtBridge(mine);
+      const isInWords = error instanceof Refused;
+      const shown = isInWords ? error : await wordsFor(error instanceof Reported ? error : new Reported("bridge_failed"), signal);
+      if (!signal.aborted) show(shown, { final: true });
     }
   }
 
   function cancelOperation() {
     if (!attempt) return;
-    const { abort, operation } = attempt;
+    const given = attempt;
     attempt = null;
-    abort.abort();
-    if (operation) {
-      const body = JSON.stringify({ operation_id: operation });
-      fetch(bridgeRequest("/v1/cancel", { method: "POST", body, keepalive: true })).catch(() => {});
-    }
+    given.abort.abort();
+    cancelAtBridge(given);
+  }
+
+  function cancelAtBridge(given) {
+    if (!given.operation) return;
+    const body = JSON.stringify({ operation_id: given.operation });
+    given.operation = null;
+    fetch(bridgeRequest("/v1/cancel", { method: "POST", body, keepalive: true })).catch(() => {});
   }
 
   // What the page shows.

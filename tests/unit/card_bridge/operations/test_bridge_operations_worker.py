@@ -197,6 +197,15 @@ def test_a_card_that_was_still_waking_up_is_read_again(statement_key: StatementK
     assert run(FakeReaders(R=card), person).code == End.DONE
 
 
+def test_a_fault_of_the_reader_service_passes(statement_key: StatementKey) -> None:
+    """It may stumble while a reader or card comes or goes. The person is told if it lasts, and the login goes on."""
+    readers = FakeReaders(R=FakeCard())
+    readers.fault = CardFault("list readers: an internal error")
+    person = Person(statement_key, wait, wait, do(lambda: setattr(readers, "fault", None)), enter(b"123456"))
+    assert run(readers, person).code == End.DONE
+    assert [trouble for _, trouble, _ in person.shown] == ["", "card_error", "card_error", ""]
+
+
 @pytest.mark.parametrize("step", ["connect", "verify_pin", "sign"])
 def test_what_no_rule_explains_is_a_card_error(step: str, statement_key: StatementKey) -> None:
     card = FakeCard()

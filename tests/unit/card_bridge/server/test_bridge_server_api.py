@@ -1,6 +1,7 @@
 """The modern API: what is verified before a window opens, one operation, cancel, events, results at most once."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -155,10 +156,57 @@ def test_members_that_the_call_does_not_have(member: str, bridge: Bridge) -> Non
 
 
 def test_one_operation_at_a_time(bridge: Bridge) -> None:
-    bridge.begin()
-    answer = bridge.post("/v1/authenticate", bridge.statement())
-    assert (answer.status, answer.json["code"]) == (409, "operation_pending")
-    assert bridge.client("GET", "/v1/status", bridge.page()).json["pending"] is True
+    async def scenario() -> None:
+        begun = await bridge.abegin()
+        events = f"/v1/events?operation_id={begun['operation_id']}"
+        async with bridge.client.stream("GET", events, bridge.page()) as stream:
+            await stream.event()
+            answer = await bridge.apost("/v1/authenticate", bridge.statement())
+            assert (answer.status, answer.json["code"]) == (409, "operation_pending")
+            status = await bridge.client.call("GET", "/v1/status", bridge.page())
+            assert status.json["pending"] is True
+
+    asyncio.run(scenario())
+
+
+def test_a_page_that_never_listens_ends_its_operation(bridge: Bridge) -> None:
+    """It was closed before the answer reached it, or the answer was lost: nobody knows the operation's id."""
+
+    async def scenario() -> None:
+        await bridge.abegin()
+        assert (await bridge.client.call("GET", "/v1/status", bridge.page())).json["pending"] is True
+        await asyncio.sleep(0.6)
+        assert (await bridge.client.call("GET", "/v1/status", bridge.page())).json["pending"] is False
+
+    asyncio.run(scenario())
+
+
+def test_a_page_that_is_closed_while_its_request_waits_begins_nothing(bridge: Bridge) -> None:
+    async def scenario() -> None:
+        await bridge.abegin()
+        headers = bridge.page(("content-type", "application/json"))
+        body = json.dumps(bridge.statement()).encode()
+        async with bridge.client.stream("POST", "/v1/authenticate", headers, body):
+            await asyncio.sleep(0.05)
+        assert (await bridge.client.call("GET", "/v1/status", bridge.page())).json["pending"] is False
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("listened", [False, True])
+def test_a_request_waits_for_the_end_of_an_operation_whose_page_is_gone(listened: bool, bridge: Bridge) -> None:
+    """A person who closed the login page and opened it again is not told of a request that nobody waits for."""
+
+    async def scenario() -> None:
+        begun = await bridge.abegin()
+        if listened:
+            events = f"/v1/events?operation_id={begun['operation_id']}"
+            async with bridge.client.stream("GET", events, bridge.page()) as stream:
+                await stream.event()
+        again = await bridge.abegin()
+        assert again["operation_id"] != begun["operation_id"]
+
+    asyncio.run(scenario())
 
 
 def test_the_minimum_interval(make_bridge: MakeBridge) -> None:
@@ -181,6 +229,32 @@ def test_a_quick_second_click_is_held_for_a_moment(make_bridge: MakeBridge) -> N
         await bridge.abegin()
 
     asyncio.run(scenario())
+
+
+def test_a_sleep_that_ends_early_is_followed_by_another(make_bridge: MakeBridge) -> None:
+    """uvloop's timers count whole milliseconds, so its sleep may end one too early by the monotonic clock."""
+    bridge = make_bridge(minimum_interval_s=0.2)
+
+    async def scenario() -> None:
+        begun = await bridge.abegin()
+        await bridge.apost("/v1/cancel", {"operation_id": begun["operation_id"]})
+        loop = asyncio.get_running_loop()
+        ended_at = bridge.monotonic.now
+        loop.call_later(0.1, lambda: setattr(bridge.monotonic, "now", ended_at + 0.1995))
+        loop.call_later(0.3, lambda: setattr(bridge.monotonic, "now", ended_at + 0.2))
+        await bridge.abegin()
+        assert bridge.monotonic.now == ended_at + 0.2
+
+    asyncio.run(scenario())
+
+
+def test_a_request_is_not_held_for_ever(make_bridge: MakeBridge) -> None:
+    """The clock stands still here."""
+    bridge = make_bridge(minimum_interval_s=0.2)
+    begun = bridge.begin()
+    bridge.post("/v1/cancel", {"operation_id": begun["operation_id"]})
+    answer = bridge.post("/v1/authenticate", bridge.statement())
+    assert (answer.status, answer.json["code"]) == (429, "too_soon")
 
 
 def test_cancel_and_events_need_the_operation_of_that_page(bridge: Bridge) -> None:
