@@ -72,11 +72,6 @@ def origin_record(number: int) -> Record:
     return {"kind": ORIGIN_KIND, "number": number}
 
 
-def holds_origin(tx: Transaction, number: int) -> bool:
-    """Whether the database knows that the name's number is taken; of the first it need not."""
-    return number == FIRST or origin_store.is_known(tx, number)
-
-
 def restore_origin(tx: Transaction, number: int, now: datetime) -> bool:
     """Takes note of a log that was begun after the backup, as closed: its events are lost. False where it is known."""
     if origin_store.is_known(tx, number):

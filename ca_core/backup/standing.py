@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import structlog
 
 from ca_core.audit.model import AuditEvent, Outcome
-from ca_core.audit.origins import ORIGIN_KIND, holds_origin
 from ca_core.audit.service import AuditLog
 from ca_core.backup import store
 from ca_core.backup.errors import DatabaseBehind
@@ -115,13 +114,10 @@ class _Comparison:
     def add(self, record: Record) -> None:
         if int(record["n"] or 0) <= self._settled:
             self.is_met = True
-        elif record["kind"] == ORIGIN_KIND:
-            self._met_or_last(record, is_here=holds_origin(self._tx, int(record["number"] or 0)))
         elif record.get("authority_id") not in self._authorities:
-            return  # of a ceremony that did not end
+            return  # a name of the audit log, or of a ceremony that did not end
         elif record["kind"] == NUMBER_KIND:
-            authority_id, number = int(record["authority_id"] or 0), int(record["number"] or 0)
-            self._met_or_last(record, is_here=holds_number(self._tx, authority_id, number))
+            self._number(record)
         elif record["kind"] == INTENT_KIND:
             self._intents[record["request_id"]] = record["act"]
             self.is_met |= self._is_taken(record)
@@ -139,9 +135,10 @@ class _Comparison:
         self._open_changes = {}
         return self._found
 
-    def _met_or_last(self, record: Record, *, is_here: bool) -> None:
-        self.is_met |= is_here
-        if not is_here:
+    def _number(self, record: Record) -> None:
+        if holds_number(self._tx, int(record["authority_id"] or 0), int(record["number"] or 0)):
+            self.is_met = True
+        else:
             self._found.last.append(record)
 
     def _is_taken(self, record: Record) -> bool:
@@ -184,7 +181,6 @@ def _put_right(database: Database, records: list[Record], audit: AuditLog, clock
         "changes": report.changes,
         "certificates": report.certificates,
         "crl_numbers": report.crl_numbers,
-        "audit_origins": report.audit_origins,
     }
     if any(added.values()):
         log.warning("last_acts_put_right", **added)
