@@ -16,7 +16,7 @@ from ca_core.kernel.errors import DatabaseRefused, Unavailable
 from ca_core.keys.errors import KeyStoreError
 from ca_core.revocation.log import StatusLog
 from ca_core.status.errors import OcspRequestForeign, OcspRequestMalformed, ResponderMissing
-from ca_core.status.model import OcspSettings, PresignPolicy
+from ca_core.status.model import OcspSettings
 from ca_core.status.ocsp_answers import AnswerSigner, OcspAnswer, SignedAnswer
 from ca_core.status.ocsp_cache import AnswerCache
 from ca_core.status.ocsp_presigned import PresignedAnswers
@@ -107,9 +107,7 @@ class OcspResponder:
 
     def _presigned_or_signed(self, authority: Authority, request: OcspRequest, now: datetime) -> SignedAnswer:
         responder = self._responders.current(authority.id)
-        is_presigned = (
-            self._settings.presign is not PresignPolicy.NONE and request.nonce is None and len(request.cert_ids) == 1
-        )
+        is_presigned = self._settings.presign and request.nonce is None and len(request.cert_ids) == 1
         with self._database.read() as tx:
             if is_presigned:
                 presigned = self.presigned.find(tx, request.cert_ids[0], responder, now)
