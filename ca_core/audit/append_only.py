@@ -12,7 +12,7 @@ _FUNCTION = "citizenid_refuse_change"
 
 
 def protection_statements(dialect_name: str, tables: Sequence[str] = APPEND_ONLY_TABLES) -> tuple[str, ...]:
-    """The DDL that protects the tables, in order; for a migration's `op.execute`. Refused changes become Conflict.
+    """The DDL that protects the tables, in order; for a migration's `op.execute`. Refused changes are DatabaseRefused.
 
     dialect_name: "sqlite" or "postgresql".
     """

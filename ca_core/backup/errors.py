@@ -49,6 +49,12 @@ class RestoreUnfinished(BackupError):
     code = "backup_restore_unfinished"
 
 
+class DatabaseBehind(BackupError):
+    """The database was put back to an earlier state by other means than a restore: nothing may be served from it."""
+
+    code = "backup_database_behind"
+
+
 class DrillFailed(BackupError):
     """The restored copy is not what it must be. The detail lists what differs."""
 

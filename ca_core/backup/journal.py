@@ -1,5 +1,6 @@
 """The journal in the second place: append-only files of records, chained by hashes, fsync'd before anyone goes on.
 
+A record's `n` is its number in the journal, and `act` that of the first one that was appended together with it.
 `journal.json` names the journal; without it a folder is no second place, so that a mount which is away is not taken
 for an empty journal. `00000001.log` and on hold the lines; a new file is begun when one is large. Processes of several
 hosts may write if the folder's file system has locks.
@@ -117,6 +118,36 @@ class Journal:
                     yield record
             segment, offset = segment + 1, 0
 
+    def newest(self, size_bytes: int) -> tuple[list[dict[str, str | int | None]], bool]:
+        """The last records, of about that many octets, oldest first; and whether these are all there are.
+
+        Takes no lock and writes nothing: a folder that may only be read will do. Raises: SecondPlaceUnavailable.
+        """
+        try:
+            self._journal_id()
+            octets, is_all = b"", True
+            for segment in sorted(self._segments(), reverse=True):
+                room = size_bytes - len(octets)
+                with self._path(segment).open("rb") as file:
+                    size = file.seek(0, os.SEEK_END)
+                    file.seek(max(0, size - room))
+                    octets = file.read() + octets
+                if size > room:
+                    is_all = False
+                    break
+            lines = octets.splitlines(keepends=True)
+            if lines and not lines[-1].endswith(b"\n"):  # torn, or being written
+                lines.pop()
+            if not is_all:
+                lines = lines[1:]
+            before = [line.partition(b" ")[0].decode("ascii", "replace") for line in lines]
+            found = [parse_line(before[index], lines[index + 1])[0] for index in range(len(lines) - 1)]
+            if lines:
+                found.insert(0, json.loads(lines[0].partition(b" ")[2]))
+        except (OSError, ValueError, JournalFault) as error:
+            raise SecondPlaceUnavailable(_reason(error)) from error
+        return found, is_all
+
     def _append(self, records: Sequence[Record]) -> None:
         end = self._end()
         if end.offset >= self._segment_bytes:
@@ -124,7 +155,7 @@ class Journal:
         lines: list[bytes] = []
         running = end.hash
         for record in records:
-            line, running = line_of(running, {**record, "n": end.count + len(lines) + 1})
+            line, running = line_of(running, {**record, "n": end.count + len(lines) + 1, "act": end.count + 1})
             lines.append(line)
         octets = b"".join(lines)
         self._known = None

@@ -23,6 +23,15 @@ def settled_place(database: Database, journal: Journal) -> Place:
         with database.write():
             return journal.place()
     place = journal.place()
+    wait_settled(database)
+    return place
+
+
+def wait_settled(database: Database) -> None:
+    """Returns when each act that is in the journal now was committed or never will be. Raises: BackupRefused."""
+    if database.is_embedded:
+        with database.write():
+            return
     with database.read() as tx:
         _, begun = store.in_progress(tx)
     deadline = time.monotonic() + _PATIENCE_S
@@ -30,6 +39,6 @@ def settled_place(database: Database, journal: Journal) -> Place:
         with database.read() as tx:
             lowest, _ = store.in_progress(tx)
         if lowest >= begun:
-            return place
+            return
         time.sleep(_LOOK_AGAIN_S)
-    raise BackupRefused("a transaction has been open for two minutes: end it, then take the backup")
+    raise BackupRefused("a transaction has been open for two minutes: end it, then try again")

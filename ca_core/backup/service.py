@@ -13,7 +13,7 @@ from ca_core.audit.origins import close_origin
 from ca_core.audit.service import AuditLog
 from ca_core.backup import store
 from ca_core.backup.copies import copy_name, put_copy, sqlite_path, take_copy
-from ca_core.backup.errors import BackupExists, BackupRefused, RestoreUnfinished, TargetNotEmpty
+from ca_core.backup.errors import BackupExists, BackupRefused, DatabaseBehind, RestoreUnfinished, TargetNotEmpty
 from ca_core.backup.journal import Journal
 from ca_core.backup.manifest import Manifest, file_digest, read_manifest, write_manifest
 from ca_core.backup.model import Place
@@ -22,9 +22,12 @@ from ca_core.backup.replay import ReplayReport, replay
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
 from ca_core.kernel.rng import Rng
-from ca_core.kernel.second_place import Record
+from ca_core.kernel.second_place import Record, SecondPlaceUnavailable
 
 _KEYS = "keys"
+BEHIND = "behind:"
+"""Begins the mark of a database that the second place is ahead of, where else a backup's id stands."""
+ADVICE = "it was put back to an earlier state: stop every role, then citizenid backup catch-up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,14 +136,54 @@ class BackupService:
             else:
                 place = records
                 report = replay(database, lambda: self._after(place), authorities, self._clock())
-            detail: dict[str, str | int | bool] = {**asdict(report), "without_journal": records is None}
-            with database.write() as tx:
-                self._audit.append(tx, _event("backup.restored", actor, manifest.backup_id, detail))
-                close_origin(tx, self._clock())
-                store.complete(tx, manifest.backup_id, self._clock(), json.dumps(detail))
+            done = RestoreReport(backup_id=manifest.backup_id, replay=report, without_journal=records is None)
+            self._complete(database, "backup.restored", actor, done)
         finally:
             database.dispose()
-        return RestoreReport(backup_id=manifest.backup_id, replay=report, without_journal=records is None)
+        return done
+
+    def catch_up(self, *, actor: str, after: Path | None = None) -> RestoreReport:
+        """A database that was put back to an earlier state by other means, brought up to the journal where it stands.
+
+        For one that `verify_standing` refuses; every role stands still meanwhile. The journal is read from its
+        beginning, or from where it was at the backup `after`, which must be older than the database's state. Ends as a
+        restore does: the audit event, the audit log's name closed, the mark gone. May be cut off and repeated.
+        Raises: BackupRefused, where nothing is behind; BackupDamaged, JournalFault.
+        """
+        with _files_refused():
+            database = Database.open(self._url)
+            try:
+                with database.read() as tx:
+                    mark, authorities = store.unfinished(tx), frozenset(store.authorities(tx))
+                if mark is None or not mark.startswith(BEHIND):
+                    raise BackupRefused("the database is not behind the second place")
+                report = ReplayReport()
+                journal = self._journal
+                if journal is not None:
+                    place = journal.start() if after is None else read_manifest(after).place
+                    if place is None:
+                        raise BackupRefused("that backup was taken without a journal")
+                    start = place
+                    report = replay(database, lambda: journal.records(start), authorities, self._clock())
+                done = RestoreReport(backup_id=mark, replay=report, without_journal=journal is None)
+                self._complete(database, "backup.caught_up", actor, done)
+            finally:
+                database.dispose()
+            return done
+
+    def _complete(self, database: Database, name: str, actor: str, done: RestoreReport) -> None:
+        detail: dict[str, str | int | bool] = {**asdict(done.replay), "without_journal": done.without_journal}
+        detail["journal_records"] = self._journal_records()
+        with database.write() as tx:
+            self._audit.append(tx, _event(name, actor, done.backup_id, detail))
+            close_origin(tx, self._clock())
+            store.complete(tx, done.backup_id, self._clock(), json.dumps(detail))
+
+    def _journal_records(self) -> int:
+        try:
+            return 0 if self._journal is None else self._journal.place().count
+        except SecondPlaceUnavailable:  # a restore without it
+            return 0
 
     def _records(self, manifest: Manifest, without_journal: bool) -> Place | None:
         if without_journal:
@@ -192,9 +235,11 @@ def _files_refused() -> Iterator[None]:
 
 
 def verify_restored(database: Database) -> None:
-    """Accepts a database that was not restored, or wholly. Raises: RestoreUnfinished."""
+    """Accepts a database that was not restored, or wholly. Raises: RestoreUnfinished, DatabaseBehind."""
     with database.read() as tx:
         backup_id = store.unfinished(tx)
+    if backup_id is not None and backup_id.startswith(BEHIND):
+        raise DatabaseBehind(ADVICE)
     if backup_id is not None:
         raise RestoreUnfinished(f"backup {backup_id}: repeat citizenid backup restore")
 

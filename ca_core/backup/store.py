@@ -3,10 +3,11 @@
 Only here are other features' tables read beside their services: a backup is of the database, whatever is in it.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Column, String, Table, Text, bindparam, func, select, text, update
+from sqlalchemy import Column, String, Table, Text, bindparam, func, insert, select, text, update
 
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
 from ca_core.schema import metadata
@@ -26,6 +27,10 @@ _COMPLETE = Statement(
     .values(completed_at=bindparam("completed_at"), report=bindparam("report"))
 )
 _UNFINISHED = Statement(select(restorations.c.backup_id).where(restorations.c.completed_at.is_(None)).limit(1))
+_MARK = Statement(insert(restorations).values(backup_id=bindparam("backup_id"), started_at=bindparam("started_at")))
+_RESTORATIONS = Statement(select(func.count()).select_from(restorations))
+_REPORTS = Statement(select(restorations.c.report).where(restorations.c.report.is_not(None)))
+_TREE_SIZE = Statement(text("SELECT size FROM audit_head WHERE id = 1"))
 _STATE = Statement(select(restorations.c.completed_at).where(restorations.c.backup_id == bindparam("backup_id")))
 _HEAD = Statement(text("SELECT seq FROM status_head WHERE id = 1"))
 _LAST_CERTIFICATE = Statement(text("SELECT coalesce(max(id), 0) FROM certificates"))
@@ -79,6 +84,26 @@ def unfinished(tx: Transaction) -> str | None:
     """The backup whose restoration was not brought to its end."""
     row = tx.one_or_none(_UNFINISHED)
     return None if row is None else row[0]
+
+
+def mark(tx: Transaction, backup_id: str, now: datetime) -> None:
+    """Nothing is served from this database before `complete`. Raises: Conflict, where the mark is there."""
+    tx.execute(_MARK, backup_id=backup_id, started_at=now)
+
+
+def count_restorations(tx: Transaction) -> int:
+    return _number(tx.one_or_none(_RESTORATIONS))
+
+
+def settled_through(tx: Transaction) -> int:
+    """How many records the journal had when a restoration of this database last ended: all of them were dealt with."""
+    reports = [json.loads(row[0]) for row in tx.all(_REPORTS)]
+    return max((int(report.get("journal_records", 0)) for report in reports), default=0)
+
+
+def tree_size(tx: Transaction) -> int:
+    """How many entries the audit log's tree has."""
+    return _number(tx.one_or_none(_TREE_SIZE))
 
 
 def restoration_state(tx: Transaction, backup_id: str) -> str:

@@ -165,12 +165,6 @@ _FIND_ID = Statement(
     )
 )
 _BY_ID = Statement(select(*_CERTIFICATE).where(certificates.c.id == bindparam("id")))
-_PAGE_AFTER = Statement(
-    select(*_CERTIFICATE)
-    .where(certificates.c.id > bindparam("after"))
-    .order_by(certificates.c.id)
-    .limit(bindparam("limit_"))
-)
 _BY_REQUEST = Statement(select(*_CERTIFICATE).where(certificates.c.request_id == bindparam("request_id")))
 _BY_CARD = Statement(
     select(*_CERTIFICATE).where(certificates.c.card_number == bindparam("card_number")).order_by(certificates.c.id)
@@ -248,10 +242,6 @@ class CertificateStore:
 
     def by_id(self, tx: Transaction, certificate_id: int) -> IssuedCertificate | None:
         return _certificate(tx.one_or_none(_BY_ID, id=certificate_id))
-
-    def page_after(self, tx: Transaction, certificate_id: int, limit: int) -> list[IssuedCertificate]:
-        """Those that follow a certificate_id, in its order, at most so many."""
-        return [_issued(row) for row in tx.all(_PAGE_AFTER, after=certificate_id, limit_=limit)]
 
     def by_request(self, tx: Transaction, request_id: str) -> IssuedCertificate | None:
         """The certificate that was issued under an idempotency key."""

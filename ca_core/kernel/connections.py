@@ -7,12 +7,14 @@ SQLAlchemy's own pool wraps each use in a proxy and resets it at the end, which 
 import sqlite3
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeAlias
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
-from ca_core.kernel.errors import Conflict, Unavailable
+from ca_core.kernel.errors import Conflict, DatabaseRefused, DomainError, Unavailable
 
 try:
     import psycopg
@@ -26,6 +28,9 @@ DriverConnection: TypeAlias = Any
 
 WAIT_S = 30.0
 """How long a unit of work waits for a connection when all are in use."""
+
+_SQLITE_TAKEN = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"})
+_SQLITE_WRONG = frozenset({"SQLITE_ERROR", "SQLITE_AUTH"})
 
 
 class Connections:
@@ -119,14 +124,51 @@ class Connections:
 
 
 def raise_translated(error: Exception) -> NoReturn:
-    """Raises a driver's exception as Conflict or Unavailable, and any other as it is."""
-    if isinstance(error, sqlite3.IntegrityError):
-        raise Conflict(str(error)) from error
-    if isinstance(error, sqlite3.OperationalError):
-        raise Unavailable(str(error)) from error
-    if psycopg is not None:
-        if isinstance(error, psycopg.errors.IntegrityError):
-            raise Conflict(str(error.diag.constraint_name)) from error
-        if isinstance(error, psycopg.OperationalError):
-            raise Unavailable(type(error).__name__) from error
+    """Raises a driver's exception as Conflict, Unavailable or DatabaseRefused; one that is no driver's as it is."""
+    if isinstance(error, sqlite3.Error):
+        raise _of_sqlite(error) from error
+    if isinstance(error, (OverflowError, UnicodeError)):  # before the octets reach the database
+        raise DatabaseRefused(type(error).__name__) from error
+    if psycopg is not None and isinstance(error, psycopg.Error):
+        raise _of_postgresql(error) from error
     raise error
+
+
+def raise_lost(error: Exception) -> NoReturn:
+    """The same for BEGIN, COMMIT and savepoints: that one of them is refused means that the transaction is gone."""
+    if isinstance(error, sqlite3.Error):
+        raise Unavailable(str(error)) from error
+    raise_translated(error)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """For what runs through SQLAlchemy: its wrapped exceptions of the driver, as `raise_translated`."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise_translated(error.orig if isinstance(error.orig, Exception) else error)
+    except Exception as error:  # noqa: BLE001  (raised again, in our terms)
+        raise_translated(error)
+
+
+def _of_sqlite(error: sqlite3.Error) -> DomainError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name in _SQLITE_TAKEN:
+        return Conflict(str(error))
+    if (
+        isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError))
+        or name in _SQLITE_WRONG
+    ):
+        return DatabaseRefused(str(error))
+    return Unavailable(str(error))  # full, locked, read-only, away, or a file that is no database
+
+
+def _of_postgresql(error: "psycopg.Error") -> DomainError:
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return Conflict(str(error.diag.constraint_name))
+    if isinstance(error, (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)):
+        return Unavailable(type(error).__name__)
+    if isinstance(error, psycopg.DataError):  # its message may hold the value
+        return DatabaseRefused(type(error).__name__)
+    return DatabaseRefused(f"{type(error).__name__}: {error.diag.message_primary or error}")

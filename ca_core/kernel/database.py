@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from ca_core.kernel.connections import Connections, raise_translated
+from ca_core.kernel.connections import Connections, raise_lost, raise_translated
 from ca_core.kernel.errors import Unavailable
 from ca_core.kernel.statements import BigId, Row, Statement, Told, UtcTime
 
@@ -100,8 +100,8 @@ class Transaction:
         prepared = statement.prepared(self._dialect)
         try:
             cursor = self._stream_cursor()
-            cursor.execute(prepared.sql, prepared.values(params))
             try:
+                cursor.execute(prepared.sql, prepared.values(params))
                 while raws := cursor.fetchmany(batch):
                     for raw in raws:
                         yield prepared.row(raw)
@@ -263,7 +263,7 @@ class _Unit:
             except BaseException as error:
                 database.connections.lost(connection)
                 if isinstance(error, Exception):
-                    raise_translated(error)
+                    raise_lost(error)
                 raise
         return database.transaction(connection, database.dialect)
 
@@ -283,7 +283,7 @@ class _Unit:
             except BaseException as failure:
                 connections.discard(connection)  # which rolls back whatever is left
                 if isinstance(failure, Exception):
-                    raise_translated(failure)
+                    raise_lost(failure)
                 raise
         connections.give_back(connection)
 
@@ -312,10 +312,17 @@ class _Deferred(_Unit):
         try:
             connection.commit()
         except BaseException as failure:
-            self._undo()
-            if isinstance(failure, Exception):
+            if not isinstance(failure, Exception):
+                self._undo()
+                raise
+            try:
                 raise_translated(failure)
-            raise
+            except Unavailable:
+                connections.lost(connection)
+                raise
+            except Exception:
+                self._undo()
+                raise
         connections.give_back(connection)
 
     def _undo(self) -> None:
@@ -368,7 +375,7 @@ class Together:
             except BaseException as failure:
                 connections.discard(self.connection)
                 if isinstance(failure, Exception):
-                    raise_translated(failure)
+                    raise_lost(failure)
                 raise
         connections.give_back(self.connection)
 
@@ -391,7 +398,7 @@ class _Joined(_Unit):
                 together.connection.execute("SAVEPOINT unit")
             except sqlite3.Error as error:
                 together.is_lost = True
-                raise_translated(error)
+                raise_lost(error)
         return Transaction(together.connection, self._database.dialect)
 
     def __exit__(
@@ -407,7 +414,7 @@ class _Joined(_Unit):
         except sqlite3.Error as failure:  # SQLite gave up the whole transaction: disk full, I/O error
             together.is_lost = True
             if error is None:
-                raise_translated(failure)
+                raise_lost(failure)
 
 
 class _Here(threading.local):

@@ -29,6 +29,11 @@ class Unavailable(DomainError):
     code = "temporarily_unavailable"
 
 
+class DatabaseRefused(DomainError):
+    """The database refuses a statement, and will again until somebody mends it: a trigger, a privilege, a value that it
+    cannot hold, a schema that is not this code's. Never what a caller did wrong."""
+
+
 class ConfigurationError(DomainError):
     """What the start needs is missing or contradicts itself. All faults at once, one a line."""
 

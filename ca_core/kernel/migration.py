@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
+from ca_core.kernel.connections import translated
 from ca_core.kernel.database import Database, UtcTime
 
 _UPGRADE_LOCK = 0x63697469  # any constant: the advisory lock that two upgrading nodes queue for
@@ -32,7 +33,7 @@ class History:
 
 def upgrade(database: Database, history: History) -> None:
     """Runs what is missing of a package's history. Safe to run on several nodes at once; a failure changes nothing."""
-    with database.engine.begin() as connection:
+    with translated(), database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         command.upgrade(_config(history, connection), "head")
@@ -40,7 +41,7 @@ def upgrade(database: Database, history: History) -> None:
 
 def pending(database: Database, history: History) -> bool:
     """True while the database is not at the newest revision of this history."""
-    with database.engine.connect() as connection:
+    with translated(), database.engine.connect() as connection:
         current = _context(connection, history).get_current_revision()
     return current != ScriptDirectory.from_config(_config(history, None)).get_current_head()
 

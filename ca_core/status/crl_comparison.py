@@ -3,9 +3,11 @@
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
+
+from ca_core.kernel.connections import translated
 
 SHOWN = 20
 """How many serials a difference names."""
@@ -85,11 +87,8 @@ class CrlComparison:
 def comparison(folder: Path | None = None) -> Iterator[CrlComparison]:
     """An empty one, in a file that goes with it. At 412,404 entries a list takes about 45 MB."""
     with tempfile.TemporaryDirectory(prefix="citizenid-crl-", dir=folder) as place:
-        connection = sqlite3.connect(Path(place) / "lists.db", isolation_level=None)
-        try:
+        with translated(), closing(sqlite3.connect(Path(place) / "lists.db", isolation_level=None)) as connection:
             yield CrlComparison(connection)
-        finally:
-            connection.close()
 
 
 def serial_octets(entry: bytes) -> bytes:

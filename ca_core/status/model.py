@@ -128,22 +128,14 @@ class CrlSettings:
     delta_interval: timedelta = timedelta(hours=1)
 
 
-class PresignPolicy(StrEnum):
-    """Which certificates' answers are signed before anybody asks for them."""
-
-    NONE = "none"
-    ASKED = "asked"
-    ALL = "all"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcspSettings:
     """validity: thisUpdate to nextUpdate. max_age: how long an HTTP cache may keep an answer (and so hide a change).
 
     poll: how long this process may go without asking the status log for changes, well under the one second within
-    which an acknowledged revocation is visible everywhere. presign: which certificates have answers made beforehand;
-    `all` means as many signatures in each 0.4 of the validity as there are certificates: give it a longer validity.
-    forget_after: how long such an answer is refreshed that nobody asked for.
+    which an acknowledged revocation is visible everywhere. presign: whether answers that
+    were asked for are kept and signed anew beforehand. forget_after: how long such an answer is refreshed that nobody
+    asked for.
     """
 
     validity: timedelta = timedelta(minutes=30)
@@ -152,5 +144,5 @@ class OcspSettings:
     cached_answers: int = 8_192
     max_request_bytes: int = 8_192
     max_certificates: int = 16
-    presign: PresignPolicy = PresignPolicy.ASKED
+    presign: bool = True
     forget_after: timedelta = timedelta(days=7)

@@ -7,14 +7,16 @@ only if the certificate's latest change, read with it, is the one it was made of
 
 from datetime import datetime
 
+import structlog
+
 from ca_core.authorities.model import Authority
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
-from ca_core.kernel.errors import Unavailable
+from ca_core.kernel.errors import DatabaseRefused, Unavailable
 from ca_core.keys.errors import KeyStoreError
 from ca_core.revocation.log import StatusLog
 from ca_core.status.errors import OcspRequestForeign, OcspRequestMalformed, ResponderMissing
-from ca_core.status.model import OcspSettings, PresignPolicy
+from ca_core.status.model import OcspSettings
 from ca_core.status.ocsp_answers import AnswerSigner, OcspAnswer, SignedAnswer
 from ca_core.status.ocsp_cache import AnswerCache
 from ca_core.status.ocsp_presigned import PresignedAnswers
@@ -24,9 +26,9 @@ from ca_core.status.ports import Authorities, Certificates
 from ca_core.status.responders import Responders
 from ca_core.status.service import StatusService
 
+log = structlog.get_logger(__name__)
 _DEFAULTS = OcspSettings()
-
-
+_INTERNAL_ERROR = OcspAnswer(der=error_response(ResponseStatus.INTERNAL_ERROR))
 _MALFORMED = OcspAnswer(der=error_response(ResponseStatus.MALFORMED_REQUEST))
 _UNAUTHORIZED = OcspAnswer(der=error_response(ResponseStatus.UNAUTHORIZED))
 _TRY_LATER = OcspAnswer(der=error_response(ResponseStatus.TRY_LATER))
@@ -68,7 +70,8 @@ class OcspResponder:
         """The answer to untrusted octets; never raises for what they hold.
 
         malformedRequest: not an OCSPRequest, or over a bound. unauthorized: an issuer that is none of ours, or several.
-        tryLater: the database or a responder's key cannot be asked now. unknown: a serial never issued.
+        tryLater: the database or a responder's key cannot be asked now. internalError: the database refuses to be read.
+        unknown: a serial never issued.
         """
         try:
             return self._answer(request_der)
@@ -78,6 +81,9 @@ class OcspResponder:
             return _UNAUTHORIZED
         except (ResponderMissing, Unavailable, KeyStoreError):
             return _TRY_LATER
+        except DatabaseRefused as error:
+            log.error("ocsp_refused_by_database", detail=error.detail)
+            return _INTERNAL_ERROR
 
     def malformed(self) -> OcspAnswer:
         """The answer to a request whose octets could not even be had."""
@@ -101,9 +107,7 @@ class OcspResponder:
 
     def _presigned_or_signed(self, authority: Authority, request: OcspRequest, now: datetime) -> SignedAnswer:
         responder = self._responders.current(authority.id)
-        is_presigned = (
-            self._settings.presign is not PresignPolicy.NONE and request.nonce is None and len(request.cert_ids) == 1
-        )
+        is_presigned = self._settings.presign and request.nonce is None and len(request.cert_ids) == 1
         with self._database.read() as tx:
             if is_presigned:
                 presigned = self.presigned.find(tx, request.cert_ids[0], responder, now)

@@ -17,11 +17,11 @@ from ca_core.kernel.database import Database, Transaction
 from ca_core.revocation.log import StatusLog
 from ca_core.status import ocsp_store
 from ca_core.status.errors import ResponderMissing
-from ca_core.status.model import OcspSettings, PresignPolicy, Responder
+from ca_core.status.model import OcspSettings, Responder
 from ca_core.status.ocsp_answers import AnswerSigner, Found, SignedAnswer
-from ca_core.status.ocsp_request import CertId, rfc5019_cert_id
+from ca_core.status.ocsp_request import CertId
 from ca_core.status.ocsp_store import StoredAnswer
-from ca_core.status.ports import Authorities, IssuedPages
+from ca_core.status.ports import Authorities
 from ca_core.status.responders import Responders
 from ca_core.status.service import StatusService
 
@@ -56,7 +56,6 @@ class PresignedAnswers:
         self._lock = threading.Lock()
         self._noted: OrderedDict[str, StoredAnswer | None] = OrderedDict()
         self._seen: int | None = None
-        self._filled_to = 0
 
     def find(self, tx: Transaction, cert_id: CertId, responder: Responder, now: datetime) -> SignedAnswer | None:
         """The stored answer, where it says what is true now."""
@@ -87,17 +86,17 @@ class PresignedAnswers:
             stored = self._to_store(cert_id.octets, cert_id.serial, authority, found, responder, answer)
             self._note(stored.cert_id_digest, stored)
 
-    def run_once(self, issued: IssuedPages | None = None) -> int:
+    def run_once(self) -> int:
         """Stores what was asked for, signs anew what has changed or grows old; returns how many it signed.
 
-        What the process with the responders' keys calls every few seconds; several may, and share the work. issued:
-        needed for the policy `all`. Raises: Unavailable, KeyStoreError.
+        What the process with the responders' keys calls every few seconds; several may, and share the work.
+        Raises: Unavailable, KeyStoreError.
         """
-        if self._settings.presign is PresignPolicy.NONE:
+        if not self._settings.presign:
             return 0
         self._store_noted()
         self._hurry_changed()
-        signed = self._fill(issued) if issued is not None and self._settings.presign is PresignPolicy.ALL else 0
+        signed = 0
         while True:
             page = self._claim_due()
             signed += self._refresh(page)
@@ -144,7 +143,7 @@ class PresignedAnswers:
                 return []
         with self._database.write() as tx:
             for stored in ocsp_store.due_answers(tx, now, _PAGE):
-                if stored.asked_at < oldest and self._settings.presign is not PresignPolicy.ALL:
+                if stored.asked_at < oldest:
                     ocsp_store.forget_answer(tx, stored.cert_id_digest)
                 elif ocsp_store.claim_answer(tx, stored, now + _CLAIMED):
                     claimed.append(stored)
@@ -158,22 +157,6 @@ class PresignedAnswers:
             if fresh is not None:
                 made.append(fresh)
         self._put(made)
-        return len(made)
-
-    def _fill(self, issued: IssuedPages) -> int:
-        """A page of all certificates in each turn, by the CertID that RFC 5019 clients ask with."""
-        with self._database.read() as tx:
-            page = issued.page_after(tx, self._filled_to, _PAGE)
-            wanted = []
-            for one in page:
-                authority = self._authorities.by_id(one.authority_id)
-                cert_id = rfc5019_cert_id(authority.certificate, one.serial)
-                if ocsp_store.answer_of(tx, _digest(cert_id)) is None:
-                    wanted.append((authority, cert_id, one.serial))
-        made = [fresh for one in wanted if (fresh := self._signed(*one)) is not None]
-        self._put(made)
-        if page:
-            self._filled_to = page[-1].certificate_id
         return len(made)
 
     def _signed(self, authority: Authority, cert_id: bytes, serial: int) -> StoredAnswer | None:

@@ -37,14 +37,6 @@ class Certificates(Protocol):
         ...
 
 
-class IssuedPages(Protocol):
-    """Everything that was issued, a page at a time: `ca_core.issuance.CertificateStore`."""
-
-    def page_after(self, tx: Transaction, certificate_id: int, limit: int) -> list[IssuedCertificate]:
-        """Those that follow a certificate_id, in its order."""
-        ...
-
-
 class Issuer(Protocol):
     """Issues responders' certificates: `ca_core.issuance.IssuanceService`, or the CA's port."""
 

@@ -15,9 +15,14 @@ def number_record(authority_id: int, number: int) -> Record:
     return {"kind": NUMBER_KIND, "authority_id": authority_id, "number": number}
 
 
+def holds_number(tx: Transaction, authority_id: int, number: int) -> bool:
+    """Whether the authority's next number is above this one."""
+    return crl_store.last_number(tx, authority_id) >= number
+
+
 def raise_number(tx: Transaction, authority_id: int, number: int, now: datetime) -> bool:
     """The authority's next number will be above this one, by a row that is never published; False where it is."""
-    if crl_store.last_number(tx, authority_id) >= number:
+    if holds_number(tx, authority_id, number):
         return False
     crl_id = crl_store.reserve(
         tx,

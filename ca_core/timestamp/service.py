@@ -4,6 +4,8 @@ import threading
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+import structlog
+
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.errors import Conflict, DomainError
 from ca_core.kernel.rng import Rng
@@ -14,6 +16,7 @@ from ca_core.timestamp.records import TimestampRecords
 from ca_core.timestamp.request import parse_timestamp_request
 from ca_core.timestamp.response import granted_response, refusal_response, to_milliseconds
 
+log = structlog.get_logger(__name__)
 _SERIAL_BYTES = 19
 _TRIES = 3
 _QUIET = timedelta(minutes=1)
@@ -54,7 +57,8 @@ class TimestampAuthority:
         except ClockNotTrusted as error:
             self._report(error)
             return refusal(Failure.TIME_NOT_AVAILABLE)
-        except DomainError:
+        except DomainError as error:
+            log.warning("timestamp_failed", code=error.code, detail=error.detail)
             return refusal(Failure.SYSTEM_FAILURE)
 
     def stamp(self, request: StampRequest) -> bytes:

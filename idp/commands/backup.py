@@ -1,6 +1,7 @@
 """`citizenid backup …`: the second place, backups, restoring, and the drill."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +9,11 @@ from typing import Annotated
 import typer
 
 from ca_core.backup.drill import run_drill
-from ca_core.backup.errors import BackupRefused
+from ca_core.backup.errors import BackupRefused, DatabaseBehind
 from ca_core.backup.journal import found_journal
 from ca_core.kernel.settings import SoftwareKeys
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator
-from idp.main.continuity import backup_service
+from idp.main.continuity import backup_service, verify_serviceable
 
 app = command_group("Backups, restoring, and the drill that proves both.")
 TargetArgument = Annotated[Path, typer.Argument(help="The backup's folder.")]
@@ -71,6 +72,29 @@ def restore(
         {"backup_id": report.backup_id, "without_journal": report.without_journal, **asdict(report.replay)},
         as_json=as_json,
     )
+
+
+@app.command()
+def catch_up(
+    after: Annotated[
+        Path | None,
+        typer.Option(
+            help="A backup older than the database's state, where the journal's first files are gone.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Brings a database that was put back by other means than a restore up to the second place, where it stands.
+
+    Every role must stand still. Closes the audit log's name, as a restore does; where it was cut off, repeat it.
+    """
+    with opened(config, current=False) as ca:
+        with suppress(DatabaseBehind):
+            verify_serviceable(ca)
+        report = backup_service(ca).catch_up(actor=operator(), after=after)
+    _print({"without_journal": report.without_journal, **asdict(report.replay)}, as_json=as_json)
 
 
 @app.command()

@@ -13,11 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ca_core.backup.service import verify_restored
 from ca_core.kernel.errors import ConfigurationError, DomainError
 from ca_core.kernel.settings import load_settings
 from idp.main.authority import CertificationAuthority
-from idp.main.histories import verify_current
+from idp.main.continuity import verify_serviceable
 
 ConfigOption = Annotated[
     Path | None,
@@ -54,8 +53,7 @@ def opened(config: Path | None, *, current: bool = True, durable: bool = False) 
         ca = CertificationAuthority(settings)
         try:
             if current:
-                verify_current(ca.database)
-                verify_restored(ca.database)
+                verify_serviceable(ca)
             yield ca
         finally:
             ca.close()

@@ -9,7 +9,6 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from ca_core.audit import web as audit_web
-from ca_core.backup.service import verify_restored
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.logs import configure_logs
 from ca_core.kernel.settings import Role, Settings, load_settings
@@ -28,7 +27,7 @@ from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
 from ca_core.timestamp import web as timestamp_web
 from idp.main import health
 from idp.main.authority import CertificationAuthority
-from idp.main.histories import verify_current
+from idp.main.continuity import verify_database, verify_serviceable
 from idp.main.metrics import JobWatch, Metrics
 from idp.main.provider import Provider
 from idp.main.signer import signer_application
@@ -58,8 +57,7 @@ def build_app(settings: Settings) -> ASGIApp:
     if settings.role not in SERVED:
         raise ConfigurationError(f"role: {settings.role} is not built yet; there are {', '.join(SERVED)}")
     ca = CertificationAuthority(settings)
-    verify_current(ca.database)
-    verify_restored(ca.database)
+    verify_serviceable(ca)
     if settings.role is Role.VA:
         return validation_authority_app(ca)
     if settings.role is Role.CA:
@@ -73,7 +71,7 @@ def provider_app(ca: CertificationAuthority, provider: Provider) -> ASGIApp:
     """The provider's endpoints and pages; in the role `all` also status and the jobs, which any process may run."""
     routes, jobs, metrics = provider.routes(), provider_jobs(provider), Metrics(ca)
     checks: dict[str, health.Check] = {
-        "database": lambda: verify_current(ca.database),
+        "database": lambda: verify_database(ca),
         "authorities": ca.login_validator,
     }
     if ca.settings.role is not Role.ALL:
@@ -89,7 +87,7 @@ def validation_authority_app(ca: CertificationAuthority) -> ASGIApp:
     hop, metrics = Hop(ca.database), Metrics(ca)
     jobs = responder_jobs(ca) if ca.settings.role is Role.VA else []
     checks: dict[str, health.Check] = {
-        "database": lambda: verify_current(ca.database),
+        "database": lambda: verify_database(ca),
         "crl": lambda: crl_overdue(ca.crl_archive, ca.registry, ca.clock),
     }
     routes: list[BaseRoute] = [*_status_routes(ca, hop), *health.routes(checks, metrics.text, hop)]
@@ -106,7 +104,7 @@ def certification_authority_app(ca: CertificationAuthority) -> ASGIApp:
 def worker_app(ca: CertificationAuthority) -> ASGIApp:
     """Jobs alone; what it serves is its health."""
     metrics = Metrics(ca)
-    checks: dict[str, health.Check] = {"database": lambda: verify_current(ca.database)}
+    checks: dict[str, health.Check] = {"database": lambda: verify_database(ca)}
     routes = health.routes(checks, metrics.text, Hop(ca.database))
     return _app(ca, [*routes], _plain_pages(ca), worker_jobs(ca), metrics.jobs)
 

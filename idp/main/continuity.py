@@ -1,7 +1,8 @@
 """What moves a deployment in, and what brings it back: imports and backups."""
 
 from ca_core.backup.journal import Journal
-from ca_core.backup.service import BackupService
+from ca_core.backup.service import BackupService, verify_restored
+from ca_core.backup.standing import verify_standing
 from ca_core.issuance.past import PastCertificates
 from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.rng import Rng
@@ -11,6 +12,8 @@ from ca_core.registration.imported import HolderRegister
 from ca_core.registration.sealing import NationalIdKeys
 from ca_core.status.outside_responders import OutsideResponders
 from idp.main.authority import CertificationAuthority
+from idp.main.histories import verify_current
+from idp.main.log_keys import signed_size
 
 
 def backup_service(ca: CertificationAuthority) -> BackupService:
@@ -24,6 +27,21 @@ def backup_service(ca: CertificationAuthority) -> BackupService:
         clock=ca.clock,
         rng=ca.rng,
     )
+
+
+def verify_serviceable(ca: CertificationAuthority) -> None:
+    """Accepts a database at this code's schema that lacks nothing of the second place, which a role that does without
+    one cannot know. Raises: ConfigurationError, RestoreUnfinished, DatabaseBehind, NoteRefused, Unavailable."""
+    verify_current(ca.database)
+    second_place = ca.settings.second_place
+    journal = None if second_place is None else Journal(second_place)
+    verify_standing(ca.database, journal, ca.audit, ca.clock, signed_size=signed_size(ca))
+
+
+def verify_database(ca: CertificationAuthority) -> None:
+    """What costs little of `verify_serviceable`: for health."""
+    verify_current(ca.database)
+    verify_restored(ca.database)
 
 
 def migration_service(ca: CertificationAuthority, *, with_holders: bool) -> MigrationService:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ca_core.audit.checkpoint import Checkpoint
+from ca_core.audit.checkpoint import Checkpoint, parse_checkpoint
 from ca_core.audit.errors import LogClosed, LogOpen
 from ca_core.audit.log_key import SoftwareLogKey, last_remembered
-from ca_core.audit.note import VerifierKey
+from ca_core.audit.note import VerifierKey, parse_note
 from ca_core.audit.origins import FIRST, LogOrigins, current_origin, last_known, origin_name, verify_open
 from ca_core.audit.publisher import CheckpointPublisher
 from ca_core.kernel.errors import ConfigurationError
@@ -26,6 +26,18 @@ def open_log_key(ca: CertificationAuthority) -> tuple[int, SoftwareLogKey]:
     if number != FIRST and not key_file.exists():
         raise ConfigurationError(f"{key_file}: is missing: the key of the audit log {origin_name(first, number)}")
     return number, SoftwareLogKey.open(key_file, passphrase, origin_name(first, number), rng=ca.rng)
+
+
+def signed_size(ca: CertificationAuthority) -> int | None:
+    """Entries of the largest tree that the key of the log that goes on has signed, as remembered beside it. None where
+    this role has no such key, it signed nothing, or the log is closed."""
+    path = _key_path(ca.settings)
+    with ca.database.read() as tx:
+        origin = current_origin(tx)
+    if path is None or origin.is_closed:
+        return None
+    remembered = last_remembered(numbered_file(path, origin.number))
+    return None if remembered is None else parse_checkpoint(parse_note(remembered).text).size
 
 
 def begin_log(ca: CertificationAuthority, actor: str) -> VerifierKey:
@@ -96,11 +108,14 @@ def _key_file(settings: Settings) -> tuple[Path, bytes]:
     keys = settings.keys
     if keys is None:
         raise ConfigurationError("keys: is missing")
-    path = settings.audit_log_key_file
-    if isinstance(keys, SoftwareKeys):
-        path, secret = path or keys.folder / "audit-log.pem", keys.passphrase_file
-    else:
-        secret = keys.pin_file
+    path = _key_path(settings)
+    secret = keys.passphrase_file if isinstance(keys, SoftwareKeys) else keys.pin_file
     if path is None:
         raise ConfigurationError("audit_log_key_file: is missing, and keys in a token need it")
     return path, read_passphrase(secret)
+
+
+def _key_path(settings: Settings) -> Path | None:
+    if settings.audit_log_key_file is None and isinstance(settings.keys, SoftwareKeys):
+        return settings.keys.folder / "audit-log.pem"
+    return settings.audit_log_key_file

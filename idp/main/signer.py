@@ -24,7 +24,7 @@ from ca_core.signer.web import signer_app
 from ca_core.status import ocsp_store
 from ca_core.timestamp import store as timestamp_store
 from idp.main.authority import CertificationAuthority
-from idp.main.histories import verify_current
+from idp.main.continuity import verify_database
 
 
 class SignerRecords:
@@ -77,7 +77,7 @@ def signer_application(
 ) -> ASGIApp:
     """What the role `ca` serves. Raises: ConfigurationError, also where the TLS files cannot be used."""
     server_context(_files(_port(ca.settings)))
-    checks = {"database": lambda: verify_current(ca.database), "keys": lambda: verify_keys(ca)}
+    checks = {"database": lambda: verify_database(ca), "keys": lambda: verify_keys(ca)}
     app = signer_app(signer_service(ca), checks, metrics_text, lifespan)
     return RequestId(SecurityHeaders(app, https=True), rng=ca.rng)
 

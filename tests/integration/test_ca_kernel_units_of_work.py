@@ -13,7 +13,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, func
 
 from ca_core.kernel.connections import Connections
 from ca_core.kernel.database import Database, Statement, sqlite_url
-from ca_core.kernel.errors import Conflict, Unavailable
+from ca_core.kernel.errors import Conflict, DatabaseRefused, Unavailable
 from ca_core.kernel.web.hop import Hop
 
 THINGS = Table("thing", MetaData(), Column("name", String(20), primary_key=True), Column("size", Integer))
@@ -244,7 +244,7 @@ def test_a_unit_on_postgresql_holds_its_locks_from_its_first_write_on(postgresql
 
 
 def test_a_nul_is_refused_and_not_cut_off(postgresql_things: Database) -> None:
-    with pytest.raises(psycopg.DataError), postgresql_things.write() as tx:
+    with pytest.raises(DatabaseRefused), postgresql_things.write() as tx:
         tx.execute(ADD, name="a\x00b", size=1)
     assert names(postgresql_things) == []
 
@@ -286,7 +286,7 @@ def test_a_connection_left_in_the_middle_of_an_exchange_is_not_used_again(postgr
 
 
 def test_a_statement_that_the_server_refuses_leaves_the_connection_usable(things: Database) -> None:
-    with pytest.raises(Exception, match="no_such_column"), things.write() as tx:
+    with pytest.raises(DatabaseRefused, match="no_such_column"), things.write() as tx:
         tx.execute(ADD, name="a", size=1)
         tx.all(BROKEN)
     add(things, "b")

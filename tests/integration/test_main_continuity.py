@@ -1,6 +1,7 @@
 """`citizenid migrate` and `citizenid backup`, as an operator types them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
+from ca_core.backup.copies import take_copy
+from ca_core.backup.errors import DatabaseBehind
 from ca_core.kernel.database import sqlite_url
+from ca_core.kernel.settings import Role, load_settings
 from idp.cli import app
-from idp.commands import backup, migrate
+from idp.commands import backup, ca, migrate
+from idp.main.app import build_app
 from support.fakes import START
 from support.old_house import OldHouse, national_id, write_folder, write_holders
 from support.pki import new_key
@@ -55,7 +60,7 @@ lookup_key_file = "{folder}/lookup"
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command against the deployment `live`, or the one that `config` names; returns what it printed."""
-    monkeypatch.setattr("idp.commands.shared.verify_current", lambda _database: None)
+    monkeypatch.setattr("idp.main.continuity.verify_current", lambda _database: None)
     create_tables(sqlite_url(tmp_path / "live.db"))
     place = f'second_place = "{tmp_path}/second"'
     write_config(tmp_path, "live.toml", tmp_path / "live.db", second_place=place)
@@ -106,6 +111,43 @@ def test_an_operator_moves_a_house_in_backs_it_up_and_brings_it_back(run: Run, t
     assert (report["certificates"], report["changes"], report["without_journal"]) == (5, 1, False)
     assert "backup_target_not_empty" in run(backup.app, "restore", tmp_path / "backup", config="new.toml", status=1)
     assert "backup_exists" in run(backup.app, "create", tmp_path / "backup", status=1)
+
+
+def test_a_database_file_that_was_put_back_is_refused_by_every_role_and_command(run: Run, tmp_path: Path) -> None:
+    """Also by the role `worker`, whose settings name no second place, once a role that has one was refused."""
+    house, live = OldHouse(), tmp_path / "live.db"
+    run(backup.app, "found")
+    for slug in ("root", "g1"):
+        (tmp_path / f"{slug}.cer").write_bytes(house.authorities[slug].public_bytes(Encoding.DER))
+        run(migrate.app, "authority", tmp_path / f"{slug}.cer", "--slug", f"old-{slug}")
+    folder = write_folder(tmp_path / "certificates", [house.certificate(number) for number in (1, 2)])
+    run(migrate.app, "certificates", folder, "--authority", "old-g1", "--without-holders")
+    take_copy(sqlite_url(live), tmp_path / "kept.db")
+    for number in (1, 2):
+        run(ca.app, "revoke", "--authority", "old-g1", "--serial", f"{number:x}")
+    for path in (live, Path(f"{live}-wal"), Path(f"{live}-shm")):
+        path.unlink(missing_ok=True)
+    shutil.copyfile(tmp_path / "kept.db", live)
+
+    def served(role: Role) -> None:
+        build_app(load_settings(tmp_path / "live.toml", role=role))
+
+    with pytest.raises(DatabaseBehind, match=r"2 changes of status.*every role.*citizenid backup catch-up"):
+        served(Role.ALL)
+    text = (tmp_path / "live.toml").read_text()
+    files = ", ".join(f'{name} = "{tmp_path}/other"' for name in ("certificate_file", "key_file", "trusted_root_file"))
+    connection = f'ca_connection = {{ url = "https://localhost:1", {files} }} #'
+    (tmp_path / "live.toml").write_text(text.replace("second_place = ", connection))
+    for role in (Role.WORKER, Role.VA, Role.IDP):
+        with pytest.raises(DatabaseBehind, match="citizenid backup catch-up"):
+            served(role)
+    (tmp_path / "live.toml").write_text(text)
+    again = run(ca.app, "revoke", "--authority", "old-g1", "--serial", "1", status=1)
+    assert again.startswith("backup_database_behind: ") and "citizenid backup catch-up" in again
+    report = json.loads(run(backup.app, "catch-up", "--json"))
+    assert (report["changes"], report["certificates"]) == (2, 0)
+    assert "revoked" in run(ca.app, "revoke", "--authority", "old-g1", "--serial", "1", status=1)
+    assert "backup_refused" in run(backup.app, "catch-up", status=1)
 
 
 def test_ocsp_for_an_authority_whose_key_is_in_another_house(run: Run, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class AsgiTransport(httpx2.BaseTransport):
     async def _answer(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
         scope: Scope = {
             "type": "http",
-            "asgi": {"version": "3.0"},
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
             "method": request.method,
             "scheme": request.url.scheme,

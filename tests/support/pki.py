@@ -118,8 +118,11 @@ def ceremony_toml(
     root_algorithm: KeyAlgorithm = KeyAlgorithm.P_384,
     with_root: bool = True,
     publication_url: str = PUBLICATION_URL,
+    also: tuple[str, ...] = (),
 ) -> str:
-    """A ceremony file: a root (unless it exists) and issuing authorities that all have the same name."""
+    """A ceremony file: a root (unless it exists) and issuing authorities that all have the same name.
+
+    also: profiles that they issue besides."""
     lines = [
         'title = "Test ceremony"',
         'location = "Taipei"',
@@ -139,7 +142,7 @@ def ceremony_toml(
         ]
     for slug in issuing:
         subject = ", ".join(f'{{ type = "{kind}", value = "{value}" }}' for kind, value in ISSUING_SUBJECT)
-        issues = ", ".join(f'"{name}"' for name in (*CITIZEN_PROFILES, "ocsp-responder", "internal-tls"))
+        issues = ", ".join(f'"{name}"' for name in (*CITIZEN_PROFILES, "ocsp-responder", "internal-tls", *also))
         lines += [
             "[[authorities]]",
             f'slug = "{slug}"',

@@ -42,11 +42,18 @@ class PostgresqlServer:
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(host=str(self.socket_folder), user="postgres", dbname=database, autocommit=True)
 
-    def create_database(self, name: str) -> str:
-        """Makes an empty database in place of any that has the name; returns its URL."""
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Makes a database in place of any that has the name, empty or as `template` is; returns its URL.
+
+        Whoever is connected to the template is cut off.
+        """
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [template]
+            )
+            made = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+            connection.execute(made.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
 
 

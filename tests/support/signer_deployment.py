@@ -1,4 +1,4 @@
-"""A deployment whose roles are processes of their own, on loopback, over one SQLite file, with a key store each."""
+"""A deployment whose roles are processes of their own, on loopback, over one database, with a key store each."""
 
 import json
 import shutil
@@ -46,16 +46,20 @@ SHORT = Patience(total_s=0.5)
 
 @dataclass
 class Deployment:
-    """Made once; its processes come and go."""
+    """Made once; its processes come and go. own_database_url: with every table and no row; else a SQLite file is
+    made. issues: what the authority issues besides what every test's does."""
 
     folder: Path
+    own_database_url: str = ""
+    issues: tuple[str, ...] = ()
     ports: dict[str, int] = field(default_factory=lambda: {role: free_port() for role in ROLES})
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     clients: list[SignerClient] = field(default_factory=list)
 
     def found(self, sqlite_template: Path) -> None:
         """The database, the ceremony (500 days ago), internal certificates, one of them over, the roles' settings."""
-        shutil.copyfile(sqlite_template, self.folder / "database.db")
+        if not self.own_database_url:
+            shutil.copyfile(sqlite_template, self.folder / "database.db")
         database = Database.open(self.database_url)
         stamp(database)
         database.dispose()
@@ -65,7 +69,7 @@ class Deployment:
             self.config(role).write_text(self._toml(role))
         past = system_clock() - timedelta(days=500)
         with self.opened("all", clock=lambda: past) as ca:
-            ca.ceremonies.run(ceremony(), held_by="operator:ceremony")
+            ca.ceremonies.run(ceremony(also=self.issues), held_by="operator:ceremony")
         for role in InternalRole:
             with self.opened("all") as ca:
                 write_internal_certificate(ca, role, self.tls, authority=AUTHORITY, actor="operator:ceremony")
@@ -77,7 +81,7 @@ class Deployment:
 
     @property
     def database_url(self) -> str:
-        return sqlite_url(self.folder / "database.db")
+        return self.own_database_url or sqlite_url(self.folder / "database.db")
 
     @property
     def tls(self) -> Path:
