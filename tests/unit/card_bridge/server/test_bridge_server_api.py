@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from card_bridge.piv.model import ReaderState
 from card_bridge.statement.providers import Provider
 from card_bridge.web_eid.origin import parse_origin
 from support.bridge_fakes import ORIGIN, Bridge, FakeCard, FakeReaders, StatementKey, Window, nonce_of, payload
@@ -305,6 +307,43 @@ def test_a_page_that_comes_back_in_time_keeps_it(bridge: Bridge) -> None:
             await stream.event()
             await asyncio.sleep(0.2)
             assert (await bridge.client.call("GET", "/v1/status", bridge.page())).json["pending"] is True
+
+    asyncio.run(scenario())
+
+
+def test_an_end_before_the_page_listens_is_kept_for_it(bridge: Bridge) -> None:
+    async def scenario() -> None:
+        begun = await bridge.abegin()
+        window = Window(bridge, begun)
+        await window.until('id="pin"')
+        await window.send("cancel")
+        events = f"/v1/events?operation_id={begun['operation_id']}"
+        async with bridge.client.stream("GET", events, bridge.page()) as stream:
+            assert await stream.event() == ("error", {"code": "user_cancelled"})
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_service_that_hangs_holds_up_neither_window_nor_the_next_request(make_bridge: MakeBridge) -> None:
+    served = threading.Event()
+
+    class HangingReaders(FakeReaders):
+        def list(self) -> list[ReaderState]:
+            served.wait(30)
+            return super().list()
+
+    bridge = make_bridge(HangingReaders(R=FakeCard()))
+
+    async def scenario() -> None:
+        begun = await bridge.abegin()
+        events = f"/v1/events?operation_id={begun['operation_id']}"
+        async with bridge.client.stream("GET", events, bridge.page()) as stream:
+            await stream.event()
+            assert 'data-view="card"' in (await Window(bridge, begun).get()).text
+            assert (await bridge.apost("/v1/cancel", {"operation_id": begun["operation_id"]})).status == 204
+        again = await bridge.abegin()
+        served.set()
+        await Window(bridge, again).until('id="pin"')
 
     asyncio.run(scenario())
 
