@@ -4,7 +4,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -33,8 +32,9 @@ def take_copy(url: str, target: Path) -> None:
     if url.startswith("sqlite"):
         _copy_sqlite(sqlite_path(url), target)
     else:
-        with _connection(url) as conninfo:
-            _run(["pg_dump", "--dbname", conninfo, "--no-owner", "--no-privileges", "--file", str(target)])
+        with _connection(url) as (conninfo, passed):
+            command = ["pg_dump", "--dbname", conninfo, "--no-owner", "--no-privileges", "--file", str(target)]
+            _run(command, passed)
     _sync(target)
 
 
@@ -44,17 +44,18 @@ def put_copy(copy: Path, url: str, marker_sql: str) -> None:
     Raises: TargetNotEmpty, BackupRefused.
     """
     if not url.startswith("sqlite"):
-        with _connection(url) as conninfo:
+        with _connection(url) as (conninfo, passed):
             _run(
                 [
                     *("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"),
                     *("--output=/dev/null", "--dbname", conninfo, "--file", str(copy), "--command", marker_sql),
-                ]
+                ],
+                passed,
             )
         return
     target = sqlite_path(url)
     if target.exists():
-        raise TargetNotEmpty(str(target))
+        raise TargetNotEmpty(f"{target}: move it away, or name another")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.restoring")
     temporary.unlink(missing_ok=True)
@@ -88,28 +89,34 @@ def _copy_sqlite(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _connection(url: str) -> Iterator[str]:
-    """A libpq connection string; a password goes by a file that only its owner reads."""
+def _connection(url: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """A libpq connection string, and the file descriptors that its reader inherits.
+
+    A password goes by a file in memory, so that no process that is killed leaves it in one on a disk.
+    """
     parsed = make_url(url)
-    with tempfile.TemporaryDirectory(prefix="citizenid-backup-") as folder:
-        query = dict(parsed.query)
-        if parsed.password:
-            passfile = Path(folder) / "passfile"
-            passfile.touch(mode=0o600)
-            escaped = parsed.password.replace("\\", "\\\\").replace(":", "\\:")
-            passfile.write_text(f"*:*:*:*:{escaped}\n", encoding="utf-8")
-            query["passfile"] = str(passfile)
+    query, descriptor = dict(parsed.query), None
+    if parsed.password:
+        descriptor = os.memfd_create("passfile")
+        escaped = parsed.password.replace("\\", "\\\\").replace(":", "\\:")
+        os.fchmod(descriptor, 0o600)
+        os.write(descriptor, f"*:*:*:*:{escaped}\n".encode())
+        query["passfile"] = f"/proc/self/fd/{descriptor}"
+    try:
         bare = parsed.set(drivername="postgresql", password=None, query=query)
-        yield bare.render_as_string(hide_password=False)
+        yield bare.render_as_string(hide_password=False), () if descriptor is None else (descriptor,)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _run(command: Sequence[str]) -> None:
+def _run(command: Sequence[str], passed: Sequence[int]) -> None:
     program = shutil.which(command[0])
     if program is None:
         raise BackupRefused(f"{command[0]} is not installed")
     try:
         done = subprocess.run(  # noqa: S603 - our own command line, no shell
-            [program, *command[1:]], capture_output=True, check=False, timeout=_TIMEOUT_S
+            [program, *command[1:]], capture_output=True, check=False, timeout=_TIMEOUT_S, pass_fds=passed
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise BackupRefused(f"{command[0]}: {type(error).__name__}") from error

@@ -13,6 +13,7 @@ from ca_core.backup.model import Place
 
 MANIFEST = "manifest.json"
 _BLOCK = 1024 * 1024
+_ADVICE = "use another, and take a new one by citizenid backup create"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +52,16 @@ def read_manifest(folder: Path) -> Manifest:
             counts=dict(value["counts"]),
             keys=str(value["keys"]),
         )
+    except FileNotFoundError as error:
+        raise BackupDamaged(f"{folder}: no {MANIFEST}, so this backup was never finished: {_ADVICE}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackupDamaged(f"{MANIFEST}: {type(error).__name__}") from error
+        raise BackupDamaged(f"{MANIFEST}: {type(error).__name__}: {_ADVICE}") from error
     for name, expected in manifest.files.items():
         path = folder / name
         if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
-            raise BackupDamaged(f"{name}: is missing")
+            raise BackupDamaged(f"{name}: is missing: {_ADVICE}")
         if file_digest(path) != expected:
-            raise BackupDamaged(f"{name}: is not what it was")
+            raise BackupDamaged(f"{name}: is not what it was: {_ADVICE}")
     return manifest
 
 

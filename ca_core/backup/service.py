@@ -19,6 +19,7 @@ from ca_core.backup.manifest import Manifest, file_digest, read_manifest, write_
 from ca_core.backup.model import Place
 from ca_core.backup.quiet import settled_place
 from ca_core.backup.replay import ReplayReport, replay
+from ca_core.backup.unfinished import UnfinishedBackup, sync_folder, unfinished_backup
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
 from ca_core.kernel.rng import Rng
@@ -64,8 +65,9 @@ class BackupService:
         """A consistent backup in a new folder, whole or not there at all. Nobody waits for it.
 
         1. The journal's place, once every act that was written before it is in the database or will never be. 2. The
-        database as of one later moment. 3. The keys' encrypted files. 4. The manifest with every file's digest.
-        Raises: BackupExists; BackupRefused, also where there is no room; SecondPlaceUnavailable.
+        database as of one later moment. 3. The keys' encrypted files. 4. The manifest with every file's digest. 5. The
+        audit event. 6. The folder gets its name.
+        Raises: BackupExists; BackupRefused, also where there is no room; SecondPlaceUnavailable; Unavailable.
         """
         with _files_refused():
             return self._create(target, actor)
@@ -73,34 +75,35 @@ class BackupService:
     def _create(self, target: Path, actor: str) -> Manifest:
         if target.exists():
             raise BackupExists(str(target))
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700, parents=True)
         database = Database.open(self._url)
         try:
-            backup_id, taken_at = self._rng(16).hex(), self._clock()
-            place = None if self._journal is None else settled_place(database, self._journal)
-            with database.snapshot() as tx:
-                counts = store.row_counts(tx)
-            take_copy(self._url, partial / copy_name(self._url))
-            kept_keys = self._copy_keys(partial / _KEYS)
-            names = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
-            manifest = Manifest(
-                backup_id=backup_id,
-                taken_at=taken_at,
-                dialect=database.dialect_name,
-                files={name: file_digest(partial / name) for name in names},
-                place=place,
-                counts=counts,
-                keys=kept_keys,
-            )
-            write_manifest(partial, manifest)
-            os.rename(partial, target)
-            _sync_folder(target.parent)
-            with database.write() as tx:
-                self._audit.append(tx, _event("backup.created", actor, backup_id, {"files": len(names)}))
+            with unfinished_backup(target, self._rng) as unfinished:
+                manifest = self._fill(unfinished, database)
+                with database.write() as tx:
+                    detail: dict[str, str | int | bool] = {"files": len(manifest.files)}
+                    self._audit.append(tx, _event("backup.created", actor, manifest.backup_id, detail))
+                unfinished.become(target)
         finally:
             database.dispose()
+        return manifest
+
+    def _fill(self, unfinished: UnfinishedBackup, database: Database) -> Manifest:
+        folder, backup_id, taken_at = unfinished.folder, self._rng(16).hex(), self._clock()
+        place = None if self._journal is None else settled_place(database, self._journal)
+        with database.snapshot() as tx:
+            counts = store.row_counts(tx)
+        take_copy(self._url, folder / copy_name(self._url))
+        kept_keys = self._copy_keys(folder / _KEYS)
+        manifest = Manifest(
+            backup_id=backup_id,
+            taken_at=taken_at,
+            dialect=database.dialect_name,
+            files={name: file_digest(folder / name) for name in unfinished.names()},
+            place=place,
+            counts=counts,
+            keys=kept_keys,
+        )
+        write_manifest(folder, manifest)
         return manifest
 
     def restore(
@@ -222,7 +225,7 @@ class BackupService:
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.rename(target / path.name)
-        _sync_folder(target)
+        sync_folder(target)
 
 
 @contextmanager
@@ -256,7 +259,7 @@ def _holds_unfinished(database: Database, url: str, backup_id: str) -> bool:
     with database.read() as tx:
         found = store.restoration_state(tx, backup_id)
     if found != "unfinished":
-        raise TargetNotEmpty("the database holds something already")
+        raise TargetNotEmpty("the database holds something already: empty it, or name another")
     return True
 
 
@@ -284,11 +287,3 @@ def _partial(path: Path) -> str:
 
 def _event(name: str, actor: str, backup_id: str, detail: dict[str, str | int | bool]) -> AuditEvent:
     return AuditEvent(name=name, actor=actor, outcome=Outcome.OK, subject=f"backup:{backup_id}", detail=detail)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""A forked child that is killed by SIGKILL before its n-th step at the database: a statement, or a commit."""
+"""A forked child that is killed by SIGKILL before its n-th step: a statement, a commit, or whatever else is counted."""
 
 import os
 import signal
@@ -8,22 +8,29 @@ from typing import Any
 from ca_core.kernel import database as kernel
 from ca_core.kernel.database import PipelinedTransaction, Transaction
 
+Steps = tuple[tuple[Any, tuple[str, ...], bool], ...]
+"""(an object, names of its functions, whether their end is a step too)"""
+
 _STATEMENTS = ("execute", "execute_many", "add", "all", "one_or_none")
-_UNITS = (kernel._Unit, kernel._Deferred)
+AT_THE_DATABASE: Steps = (
+    (Transaction, _STATEMENTS, False),
+    (PipelinedTransaction, _STATEMENTS, False),
+    (kernel._Unit, ("__exit__",), True),
+    (kernel._Deferred, ("__exit__",), True),
+)
 
 
-def killed_before(count: int, prepare: Callable[[], Callable[[], object]]) -> bool:
+def killed_before(count: int, prepare: Callable[[], Callable[[], object]], steps: Steps = AT_THE_DATABASE) -> bool:
     """Whether the child died: False where it came to its end before so many steps.
 
-    prepare: run in the child, which must open its own connections there; what it returns is what is killed. A commit is
-    a step before and one after.
+    prepare: run in the child, which must open its own connections there; what it returns is what is killed.
     """
     child = os.fork()
     if child == 0:
         status = 1
         try:
             act = prepare()
-            _count_down(count)
+            _count_down(count, steps)
             act()
             status = 0
         finally:
@@ -36,7 +43,7 @@ def killed_before(count: int, prepare: Callable[[], Callable[[], object]]) -> bo
     return False
 
 
-def _count_down(count: int) -> None:
+def _count_down(count: int, steps: Steps) -> None:
     """In the child alone: nothing is put back."""
     left = count
 
@@ -56,10 +63,7 @@ def _count_down(count: int) -> None:
 
         return called
 
-    for owner, names, after in (
-        *((owner, _STATEMENTS, False) for owner in (Transaction, PipelinedTransaction)),
-        *((unit, ("__exit__",), True) for unit in _UNITS),
-    ):
+    for owner, names, after in steps:
         for name in names:
             if name in vars(owner):
                 setattr(owner, name, counted(vars(owner)[name], after=after))

@@ -56,8 +56,10 @@ class Deployment:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     clients: list[SignerClient] = field(default_factory=list)
 
-    def found(self, sqlite_template: Path) -> None:
-        """The database, the ceremony (500 days ago), internal certificates, one of them over, the roles' settings."""
+    def found(self, sqlite_template: Path, *, internal: bool = True) -> None:
+        """The database, the ceremony (500 days ago), internal certificates, one of them over, the roles' settings.
+
+        internal: without their certificates, roles start and cannot reach `ca`."""
         if not self.own_database_url:
             shutil.copyfile(sqlite_template, self.folder / "database.db")
         database = Database.open(self.database_url)
@@ -70,6 +72,14 @@ class Deployment:
         past = system_clock() - timedelta(days=500)
         with self.opened("all", clock=lambda: past) as ca:
             ca.ceremonies.run(ceremony(also=self.issues), held_by="operator:ceremony")
+        if not internal:
+            self.tls.mkdir()
+            for role in CALLERS:
+                self._secret(f"tls/{role}-key.pem")
+            with self.opened("all") as ca:
+                root = ca.registry.by_slug("root-g1").certificate
+            (self.folder / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
+            return
         for role in InternalRole:
             with self.opened("all") as ca:
                 write_internal_certificate(ca, role, self.tls, authority=AUTHORITY, actor="operator:ceremony")
