@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BigInteger, Dialect, Integer, Select
@@ -25,11 +26,19 @@ class UtcTime(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], int | None]:
+        return _to_microseconds
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[int | None], datetime | None]:
+        return _from_microseconds
+
+
+def _to_microseconds(value: datetime | None) -> int | None:
+    return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+
+def _from_microseconds(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
 
 
 class Statement:
@@ -52,7 +61,7 @@ class Statement:
 class Prepared:
     """A statement in one dialect. is_read: it neither writes nor locks."""
 
-    __slots__ = ("_count", "_defaults", "_getters", "_results", "is_read", "sql")
+    __slots__ = ("_binds", "_count", "_defaults", "_names", "_pick", "_results", "is_read", "sql")
 
     def __init__(self, core: ClauseElement, dialect: Dialect) -> None:
         compiled = core.compile(dialect=dialect)
@@ -60,15 +69,18 @@ class Prepared:
             raise TypeError("not a SQL statement")
         self.sql = str(compiled)
         self.is_read = isinstance(core, Select) and core._for_update_arg is None
-        self._getters: list[tuple[str, Callable[[Any], Any] | None]] = []
+        self._names = list(compiled.positiontup or ())
+        self._pick = itemgetter(*self._names) if len(self._names) > 1 else None
+        self._binds: list[tuple[int, Callable[[Any], Any]]] = []
         self._defaults: dict[str, Any] = {}
-        for name in compiled.positiontup or ():
+        for index, name in enumerate(self._names):
             bind = compiled.binds[name]
             processor = bind.type.dialect_impl(dialect).bind_processor(dialect)
-            self._getters.append((name, processor))
+            if processor is not None:
+                self._binds.append((index, processor))
             if not bind.required:
                 self._defaults[name] = bind.effective_value
-        self._count = len({name for name, _ in self._getters})
+        self._count = len(set(self._names))
         columns = getattr(core, "exported_columns", ())
         self._results: list[tuple[int, Callable[[Any], Any]]] = []
         for index, column in enumerate(columns):
@@ -79,9 +91,11 @@ class Prepared:
     def values(self, params: Mapping[str, Any]) -> list[Any]:
         """The positional parameters. A missing one is a KeyError, an unknown one a TypeError."""
         given = {**self._defaults, **params} if self._defaults else params
-        out = [given[name] if processor is None else processor(given[name]) for name, processor in self._getters]
+        out = [given[name] for name in self._names] if self._pick is None else list(self._pick(given))
+        for index, processor in self._binds:
+            out[index] = processor(out[index])
         if len(given) != self._count:
-            unknown = sorted(set(given) - {name for name, _ in self._getters})
+            unknown = sorted(set(given) - set(self._names))
             raise TypeError(f"no such parameter: {', '.join(unknown)}")
         return out
 
