@@ -11,13 +11,22 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from ca_core.kernel.errors import Conflict, Unavailable
 
 try:
     import psycopg
 
-    from ca_core.kernel.pipeline import PipelinedConnection
+    from ca_core.kernel.pipeline import OUTDATED, PipelinedConnection
+
+    _AWAY = (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        psycopg.errors.ReadOnlySqlTransaction,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+        *OUTDATED,
+    )
 except ImportError:  # the `postgres` extra is not installed: SQLite alone
     psycopg = None  # type: ignore[assignment]
 
@@ -119,7 +128,13 @@ class Connections:
 
 
 def raise_translated(error: Exception) -> NoReturn:
-    """Raises a driver's exception as Conflict or Unavailable, and any other as it is."""
+    """Raises a driver's exception as Conflict or Unavailable, and any other as it is.
+
+    Unavailable is also what the next try may not meet: a prepared statement that the server gave up, a server that has
+    become a standby. SQLAlchemy wraps what its own first exchange with a server meets.
+    """
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+        error = error.orig
     if isinstance(error, sqlite3.IntegrityError):
         raise Conflict(str(error)) from error
     if isinstance(error, sqlite3.OperationalError):
@@ -127,6 +142,6 @@ def raise_translated(error: Exception) -> NoReturn:
     if psycopg is not None:
         if isinstance(error, psycopg.errors.IntegrityError):
             raise Conflict(str(error.diag.constraint_name)) from error
-        if isinstance(error, psycopg.OperationalError):
+        if isinstance(error, _AWAY):
             raise Unavailable(type(error).__name__) from error
     raise error

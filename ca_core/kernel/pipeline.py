@@ -19,6 +19,9 @@ from ca_core.kernel.statements import Prepared, Told
 _BINARY = 1
 _READ, _WRITE = select.POLLIN, select.POLLOUT
 _ANSWERS = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+"""How PostgreSQL refuses a prepared statement: its tables changed ("cached plan must not change result type"), or the
+statement is gone."""
 _Values = tuple[list[bytes | None], list[int]]
 _Command = tuple[Prepared | bytes, _Values, Told | None]
 
@@ -78,9 +81,15 @@ class PipelinedConnection:
 
     def query(self, statement: Prepared, values: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
         """The rows that came back, and how many were touched."""
+        command = (statement, _on_the_wire(values), None)
         if not statement.is_read:
             self._begin()
-        result = self._run((statement, _on_the_wire(values), None))
+        try:
+            result = self._run(command)
+        except OUTDATED:
+            if self._is_begun or not statement.is_read:
+                raise
+            result = self._run(command)  # prepared anew
         if result.status == ExecStatus.TUPLES_OK:
             self._rows.set_pgresult(result)
             return self._rows.load_rows(0, result.ntuples, tuple), result.ntuples
@@ -148,6 +157,8 @@ class PipelinedConnection:
         for result, new, teller in zip(results, made, told, strict=False):
             if result.status not in _ANSWERS:
                 error = psycopg.errors.error_from_result(result)
+                if isinstance(error, OUTDATED):
+                    self._names.clear()
                 if teller is None:
                     raise error
                 raise teller(error) from error

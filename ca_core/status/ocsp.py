@@ -7,6 +7,8 @@ only if the certificate's latest change, read with it, is the one it was made of
 
 from datetime import datetime
 
+import structlog
+
 from ca_core.authorities.model import Authority
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
@@ -24,12 +26,12 @@ from ca_core.status.ports import Authorities, Certificates
 from ca_core.status.responders import Responders
 from ca_core.status.service import StatusService
 
+log = structlog.get_logger(__name__)
 _DEFAULTS = OcspSettings()
-
-
 _MALFORMED = OcspAnswer(der=error_response(ResponseStatus.MALFORMED_REQUEST))
 _UNAUTHORIZED = OcspAnswer(der=error_response(ResponseStatus.UNAUTHORIZED))
 _TRY_LATER = OcspAnswer(der=error_response(ResponseStatus.TRY_LATER))
+_INTERNAL_ERROR = OcspAnswer(der=error_response(ResponseStatus.INTERNAL_ERROR))
 
 
 class OcspResponder:
@@ -65,10 +67,11 @@ class OcspResponder:
         return self._cache.find(request_der, now) if self._cache.is_fresh(now) else None
 
     def respond(self, request_der: bytes) -> OcspAnswer:
-        """The answer to untrusted octets; never raises for what they hold.
+        """The answer to untrusted octets; never raises.
 
         malformedRequest: not an OCSPRequest, or over a bound. unauthorized: an issuer that is none of ours, or several.
-        tryLater: the database or a responder's key cannot be asked now. unknown: a serial never issued.
+        tryLater: the database or a responder's key cannot be asked now. unknown: a serial never issued. internalError:
+        a fault of ours, which is logged.
         """
         try:
             return self._answer(request_der)
@@ -78,6 +81,15 @@ class OcspResponder:
             return _UNAUTHORIZED
         except (ResponderMissing, Unavailable, KeyStoreError):
             return _TRY_LATER
+        except Exception as error:  # noqa: BLE001  (whatever it is, a client hears it as OCSP: RFC 6960 s2.3)
+            return self.failed(error)
+
+    def failed(self, error: Exception) -> OcspAnswer:
+        """The answer where a request could not be worked on; the error is logged."""
+        if isinstance(error, Unavailable):
+            return _TRY_LATER
+        log.error("ocsp_failed", error=type(error).__name__, exc_info=error)
+        return _INTERNAL_ERROR
 
     def malformed(self) -> OcspAnswer:
         """The answer to a request whose octets could not even be had."""

@@ -10,6 +10,7 @@ from threading import Lock, Thread
 from typing import Any, ParamSpec, TypeVar
 
 from ca_core.kernel.database import Database
+from ca_core.kernel.errors import Unavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,8 +119,20 @@ class _Threads:
             is_one_more = self._count < min(self._unfinished, MAX_AT_ONCE)
             self._count += is_one_more
         if is_one_more:
-            Thread(target=self._work, name="hop", daemon=True).start()
+            self._start_thread()
         self._calls.put(call)
+
+    def _start_thread(self) -> None:
+        """Raises: Unavailable, where the system gives none and there is none to wait for."""
+        try:
+            Thread(target=self._work, name="hop", daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._count -= 1
+                if self._count > 0:
+                    return
+                self._unfinished -= 1
+            raise Unavailable("no thread can be started") from error
 
     def _work(self) -> None:
         while True:
