@@ -123,7 +123,9 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
 
 
 def _with_ocsp(ca: CertificationAuthority, app: ASGIApp) -> ASGIApp:
-    return OcspFirst(app, OcspEndpoint(ca.ocsp, Hop(ca.database)), OcspMemory(ca.ocsp))
+    hop = Hop(ca.database)
+    ca.ocsp.ask_ahead_by(hop.begin)
+    return OcspFirst(app, OcspEndpoint(ca.ocsp, hop), OcspMemory(ca.ocsp))
 
 
 def _app(ca: CertificationAuthority, routes: list[BaseRoute], pages: Pages, jobs: list[Job]) -> ASGIApp:

@@ -2,16 +2,17 @@
 
 import asyncio
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import LiteralString
 
 import psycopg
 import pytest
 from cryptography.x509 import ocsp
 from cryptography.x509.ocsp import OCSPCertStatus, OCSPResponse, OCSPResponseStatus
-from psycopg import sql
 from sqlalchemy import event
 from starlette.types import Message, Receive, Scope, Send
 
@@ -33,6 +34,7 @@ from support.small_pki import RequestIssuer, SmallPki
 
 ACTOR = "operator:7"
 AT_ONCE = 8
+FEW: LiteralString = "SELECT 1 FROM pg_roles WHERE rolname = 'few'"
 SUCCESSFUL, TRY_LATER, INTERNAL_ERROR = (
     OCSPResponseStatus.SUCCESSFUL,
     OCSPResponseStatus.TRY_LATER,
@@ -152,6 +154,15 @@ def at_once(count: int, call: Callable[[int], object]) -> list[object]:
     return found
 
 
+def reached(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def forget_compiled_statements() -> None:
     for module in (ocsp_store, status_changes):
         for statement in vars(module).values():
@@ -262,7 +273,7 @@ def test_prepared_statements_that_the_server_has_given_up(world: World, postgres
         for kind in ("text", "varchar(64)"):
             connection.execute(f"ALTER TABLE ocsp_responders ALTER COLUMN key_label TYPE {kind}".encode())
             world.clock.advance(2)
-            assert node.said_of(request) is OCSPCertStatus.GOOD
+            assert node.said_of(world.request()) is OCSPCertStatus.GOOD
     for idle in node.database.connections._idle:
         idle.driver.execute("DEALLOCATE ALL")
     world.clock.advance(2)
@@ -273,19 +284,20 @@ def test_no_connection_is_left(world: World, postgresql_server: PostgresqlServer
     """PostgreSQL's own limit: tryLater, and good as soon as there is one."""
     world.founded()
     with postgresql_server.connect("citizenid") as connection:
-        connection.execute("DROP OWNED BY few" if _exists(connection, "few") else "CREATE ROLE few LOGIN")
+        connection.execute("DROP OWNED BY few" if _answered(connection, FEW) else "CREATE ROLE few LOGIN")
         connection.execute("ALTER ROLE few CONNECTION LIMIT 1")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO few")
     url = world.url.replace("postgres@", "few@")
     node, request = world.start(url), world.request()
     with psycopg.connect(host=str(postgresql_server.socket_folder), user="few", dbname="citizenid"):
         assert node.http(request).response_status is TRY_LATER
+    with postgresql_server.connect("citizenid") as connection:
+        assert reached(lambda: not _answered(connection, "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'"))
     assert node.http(request).certificate_status is OCSPCertStatus.GOOD
 
 
-def _exists(connection: psycopg.Connection[tuple[object, ...]], role: str) -> bool:
-    found = connection.execute(sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = {}").format(role)).fetchone()
-    return found is not None
+def _answered(connection: psycopg.Connection[tuple[object, ...]], question: LiteralString) -> bool:
+    return connection.execute(question).fetchone() is not None
 
 
 def test_a_fault_of_ours_is_an_internal_error_and_logged(

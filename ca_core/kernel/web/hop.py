@@ -55,6 +55,13 @@ class Hop:
         result: R = mine.outcome()
         return result
 
+    def begin(self, call: Callable[[], None]) -> None:
+        """Calls it, on embedded SQLite at once, else in a thread, without waiting for it. It must not raise."""
+        if self._inline:
+            call()
+        else:
+            self._threads.start(_Call(asyncio.get_running_loop().create_future(), call))
+
     def _run(self, loop: asyncio.AbstractEventLoop, calls: "list[_Call]") -> None:
         """Runs what waits, in the order in which it came."""
         if self._waiting.get(loop) is calls:
