@@ -353,8 +353,8 @@ def test_prepared_statements_that_are_outdated(postgresql_things: Database) -> N
         tx.execute(ADD, name="b", size=1)
         tx.all(NAMES)
     assert names(things) == ["a"]
-    for forgotten in (lambda: add(things, "b"), lambda: add_queued(things, "c")):
-        forgotten()
+    for name in ("b", "c"):
+        add_queued(things, name)
         for idle in things.connections._idle:
             idle.driver.execute("DEALLOCATE ALL")
         with pytest.raises(Unavailable):
@@ -364,9 +364,9 @@ def test_prepared_statements_that_are_outdated(postgresql_things: Database) -> N
             tx.execute(DELETE, name="e")
     with things.read() as tx:
         asked = tx.ask(NAMES)
-        things_driver = tx._connection.driver
-        things_driver.execute("DEALLOCATE ALL")
+        tx._connection.driver.execute("DEALLOCATE ALL")
         assert (tx.one_or_none(ONE), asked()) == ((1,), ("a",))
+    assert names(things) == ["a", "b", "c"]
 
 
 def add_queued(database: Database, name: str) -> None:

@@ -329,7 +329,7 @@ def test_a_hop_goes_on_with_the_threads_it_has(world: World, monkeypatch: pytest
     async def talk() -> list[int]:
         assert await hop(lambda: 1) == 1
         monkeypatch.setattr(threading.Thread, "start", _refused)
-        return list(await asyncio.gather(*(hop(lambda number=number: number) for number in range(AT_ONCE))))
+        return list(await asyncio.gather(*(hop(int, str(number)) for number in range(AT_ONCE))))
 
     assert asyncio.run(talk()) == list(range(AT_ONCE))
     with pytest.raises(Unavailable):
