@@ -19,7 +19,10 @@ from ca_core.kernel.errors import Conflict, DatabaseRefused, DomainError, Unavai
 try:
     import psycopg
 
-    from ca_core.kernel.pipeline import PipelinedConnection
+    from ca_core.kernel.pipeline import OUTDATED, PipelinedConnection
+
+    _AWAY = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError, *OUTDATED)
+    """What the next try may not meet: a server that is away or has become a standby, a statement that it gave up."""
 except ImportError:  # the `postgres` extra is not installed: SQLite alone
     psycopg = None  # type: ignore[assignment]
 
@@ -124,7 +127,12 @@ class Connections:
 
 
 def raise_translated(error: Exception) -> NoReturn:
-    """Raises a driver's exception as Conflict, Unavailable or DatabaseRefused; one that is no driver's as it is."""
+    """Raises a driver's exception as Conflict, Unavailable or DatabaseRefused; one that is no driver's as it is.
+
+    SQLAlchemy wraps what its own first exchange with a server meets.
+    """
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+        error = error.orig
     if isinstance(error, sqlite3.Error):
         raise _of_sqlite(error) from error
     if isinstance(error, (OverflowError, UnicodeError)):  # before the octets reach the database
@@ -146,8 +154,6 @@ def translated() -> Iterator[None]:
     """For what runs through SQLAlchemy: its wrapped exceptions of the driver, as `raise_translated`."""
     try:
         yield
-    except DBAPIError as error:
-        raise_translated(error.orig if isinstance(error.orig, Exception) else error)
     except Exception as error:  # noqa: BLE001  (raised again, in our terms)
         raise_translated(error)
 
@@ -167,7 +173,7 @@ def _of_sqlite(error: sqlite3.Error) -> DomainError:
 def _of_postgresql(error: "psycopg.Error") -> DomainError:
     if isinstance(error, psycopg.errors.UniqueViolation):
         return Conflict(str(error.diag.constraint_name))
-    if isinstance(error, (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)):
+    if isinstance(error, _AWAY):
         return Unavailable(type(error).__name__)
     if isinstance(error, psycopg.DataError):  # its message may hold the value
         return DatabaseRefused(type(error).__name__)

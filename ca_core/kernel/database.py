@@ -9,7 +9,7 @@ Rows are plain tuples in the order of the statement's columns, converted by the 
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ca_core.kernel.connections import Connections, raise_lost, raise_translated
 from ca_core.kernel.errors import Unavailable
-from ca_core.kernel.statements import BigId, Row, Statement, Told, UtcTime
+from ca_core.kernel.statements import BigId, Prepared, Row, Statement, Told, UtcTime
 
 __all__ = ["BigId", "Database", "Row", "Statement", "Transaction", "UtcTime", "sqlite_url"]
 
@@ -52,6 +52,12 @@ class Transaction:
         except Exception as error:  # noqa: BLE001  (raised again, in our terms)
             raise_translated(error)
         return None if raw is None else prepared.row(raw)
+
+    def ask(self, statement: Statement, **params: Any) -> Callable[[], Row | None]:
+        """As `one_or_none`, for a statement that only reads, its row to be had by a call. On PostgreSQL it travels with
+        the next `one_or_none`, and so costs no exchange of its own."""
+        row = self.one_or_none(statement, **params)
+        return lambda: row
 
     def all(self, statement: Statement, **params: Any) -> list[Row]:
         """Every row. For a bounded number of them; else `stream`."""
@@ -114,16 +120,47 @@ class Transaction:
         return self._connection.cursor()
 
 
+class _Ahead:
+    """A read that waits for company, and what came of it."""
+
+    __slots__ = ("raws", "statement", "values")
+
+    def __init__(self, statement: Prepared, values: list[Any]) -> None:
+        self.statement = statement
+        self.values = values
+        self.raws: list[Row] | None = None
+
+
 class PipelinedTransaction(Transaction):
     """On PostgreSQL: see `PipelinedConnection`."""
 
-    __slots__ = ()
+    __slots__ = ("_ahead",)
+
+    def __init__(self, connection: Any, dialect: Dialect) -> None:
+        super().__init__(connection, dialect)
+        self._ahead: _Ahead | None = None
+
+    def ask(self, statement: Statement, **params: Any) -> Callable[[], Row | None]:
+        prepared = statement.prepared(self._dialect)
+        ahead = self._ahead = _Ahead(prepared, prepared.values(params))
+
+        def row() -> Row | None:
+            if ahead.raws is None:
+                self._ahead = None
+                return self.one_or_none(statement, **params)
+            return prepared.row(ahead.raws[0]) if ahead.raws else None
+
+        return row
 
     def one_or_none(self, statement: Statement, **params: Any) -> Row | None:
         prepared = statement.prepared(self._dialect)
         values = prepared.values(params)
+        ahead, self._ahead = self._ahead, None
         try:
-            raws, _ = self._connection.query(prepared, values)
+            if ahead is None or not prepared.is_read:
+                raws, _ = self._connection.query(prepared, values)
+            else:
+                ahead.raws, raws = self._connection.read_both((ahead.statement, ahead.values), (prepared, values))
         except Exception as error:  # noqa: BLE001  (raised again, in our terms)
             raise_translated(error)
         return prepared.row(raws[0]) if raws else None

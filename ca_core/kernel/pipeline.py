@@ -19,6 +19,11 @@ from ca_core.kernel.statements import Prepared, Told
 _BINARY = 1
 _READ, _WRITE = select.POLLIN, select.POLLOUT
 _ANSWERS = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+"""How PostgreSQL refuses a prepared statement: its tables changed ("cached plan must not change result type"), or the
+statement is gone."""
+Read = tuple[Prepared, Sequence[Any]]
+"""A statement and its parameters."""
 _Values = tuple[list[bytes | None], list[int]]
 _Command = tuple[Prepared | bytes, _Values, Told | None]
 
@@ -80,11 +85,30 @@ class PipelinedConnection:
         """The rows that came back, and how many were touched."""
         if not statement.is_read:
             self._begin()
-        result = self._run((statement, _on_the_wire(values), None))
+        (result,) = self._asked((statement, values))
         if result.status == ExecStatus.TUPLES_OK:
-            self._rows.set_pgresult(result)
-            return self._rows.load_rows(0, result.ntuples, tuple), result.ntuples
+            return self._loaded(result), result.ntuples
         return [], result.command_tuples or 0
+
+    def read_both(self, first: Read, second: Read) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """The rows of two statements that only read, by one exchange; each sees a moment of its own, in that order."""
+        one, other = self._asked(first, second)
+        return self._loaded(one), self._loaded(other)
+
+    def _asked(self, *asked: Read) -> list[PGresult]:
+        """One result each. What only reads, outside a transaction, is asked again where it was OUTDATED."""
+        commands = [(statement, _on_the_wire(values), None) for statement, values in asked]
+        try:
+            results = self._run(*commands)
+        except OUTDATED:
+            if self._is_begun or not all(statement.is_read for statement, _ in asked):
+                raise
+            results = self._run(*commands)
+        return results[-len(asked) :]
+
+    def _loaded(self, result: PGresult) -> list[tuple[Any, ...]]:
+        self._rows.set_pgresult(result)
+        return self._rows.load_rows(0, result.ntuples, tuple)
 
     def commit(self) -> None:
         """Ends the transaction, if one was begun; what is queued is sent in the same message."""
@@ -118,8 +142,8 @@ class PipelinedConnection:
             self._is_begun = True
             self._waiting.append(_BEGIN)
 
-    def _run(self, *last: _Command) -> PGresult:
-        """Sends what is queued and the last one, waits for all of it, and returns the last one's result.
+    def _run(self, *last: _Command) -> list[PGresult]:
+        """Sends what is queued and the last ones, waits for all of it, and returns a result for each.
 
         Raises: psycopg.Error, the first that the server or the connection reports.
         """
@@ -145,15 +169,20 @@ class PipelinedConnection:
         results = self._results()
         pg.exit_pipeline_mode()
         self._is_clean = True
+        answers: list[PGresult] = []
         for result, new, teller in zip(results, made, told, strict=False):
             if result.status not in _ANSWERS:
                 error = psycopg.errors.error_from_result(result)
+                if isinstance(error, OUTDATED):
+                    self._names.clear()
                 if teller is None:
                     raise error
                 raise teller(error) from error
-            if new is not None:
+            if new is None:
+                answers.append(result)
+            else:
                 self._names[new[0]] = new[1]
-        return results[-1]
+        return answers
 
     def _results(self) -> list[PGresult]:
         """What the server answers, up to the end of the message."""

@@ -220,6 +220,11 @@ class Settings(BaseSettings):
     """The OpenID issuer identifier: the provider's own origin."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    max_connections: int = Field(default=4_096, ge=1, le=1_000_000)
+    """Open HTTP connections of one process; further ones are closed unread. Never more than the process may open of
+    files, less 128."""
+    max_connections_per_address: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Likewise of one peer's address. Not behind a proxy, and with care where many share an address."""
     database_url: str = Field(repr=False)
     """`sqlite:////absolute/path.db` or `postgresql+psycopg://user@host/name`."""
     database_password_file: SecretFile | None = None

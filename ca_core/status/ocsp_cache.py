@@ -10,6 +10,7 @@ from ca_core.revocation.log import StatusLog
 from ca_core.status.ocsp_answers import SignedAnswer
 
 _MANY = 1_000
+_AHEAD = 0.75
 
 
 class AnswerCache:
@@ -27,18 +28,27 @@ class AnswerCache:
         self._size = size
         self._lock = threading.Lock()
         self._answers: OrderedDict[bytes, SignedAnswer] = OrderedDict()
-        self._polled_at = self._fresh_until = datetime.min.replace(tzinfo=UTC)
+        self._polled_at = self._due_at = self._fresh_until = datetime.min.replace(tzinfo=UTC)
         self._head = -1
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether the log was asked for changes a moment ago."""
         return self._polled_at <= now < self._fresh_until
 
+    def is_due(self, now: datetime) -> bool:
+        """Whether, while it is still fresh, the log should be asked again, so that nobody has to wait for it."""
+        return now >= self._due_at
+
     def refresh(self) -> int:
         """Drops what changed elsewhere; returns the log's place that is now known. Raises: Unavailable."""
         now = self._clock()
-        if self.is_fresh(now):
-            return self._head
+        return self._head if self.is_fresh(now) else self._ask(now)
+
+    def refresh_ahead(self) -> None:
+        """As `refresh`, though it is fresh. Raises: Unavailable."""
+        self._ask(self._clock())
+
+    def _ask(self, now: datetime) -> int:
         with self._database.read() as tx:
             head = self._log.head(tx)
             known = self._head
@@ -52,6 +62,7 @@ class AnswerCache:
                 self._drop(changed)
             self._head = max(self._head, head)
             self._polled_at, self._fresh_until = now, now + self._poll
+            self._due_at = now + self._poll * _AHEAD
             return self._head
 
     def find(self, key: bytes, now: datetime) -> SignedAnswer | None:

@@ -7,7 +7,7 @@ is in the first half of its life: a stored "good" ends with the commit of the re
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -57,14 +57,15 @@ class PresignedAnswers:
         self._noted: OrderedDict[str, StoredAnswer | None] = OrderedDict()
         self._seen: int | None = None
 
-    def find(self, tx: Transaction, cert_id: CertId, responder: Responder, now: datetime) -> SignedAnswer | None:
-        """The stored answer, where it says what is true now."""
-        digest = _digest(cert_id.octets)
-        stored = ocsp_store.answer_of(tx, digest)
-        if stored is None or stored.responder_id != responder.certificate_id:
+    def ask(self, tx: Transaction, cert_id: CertId) -> Callable[[], StoredAnswer | None]:
+        """What is stored, by the next statement's exchange."""
+        return ocsp_store.ask_answer_of(tx, _digest(cert_id.octets))
+
+    def holds(self, stored: StoredAnswer, found: Found, responder: Responder, now: datetime) -> SignedAnswer | None:
+        """The stored answer, where it says what is true now. found: what was read after it about the same CertID."""
+        if stored.responder_id != responder.certificate_id:
             return None
-        _, changed = self._status.status_and_change(tx, stored.certificate_id)
-        if changed != stored.changed:
+        if (stored.certificate_id, stored.changed) != (found.certificate_id, found.changed):
             return None
         answer = self._signer.stored(
             stored.der,
@@ -75,7 +76,7 @@ class PresignedAnswers:
         if not answer.is_young(now):
             return None
         if now - stored.asked_at > _TOUCH_AFTER:
-            self._note(digest, None)
+            self._note(stored.cert_id_digest, None)
         return answer
 
     def note(

@@ -1,6 +1,6 @@
 """Tables of OCSP responders and of the answers that were signed beforehand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -182,6 +182,17 @@ def put_answer(tx: Transaction, answer: StoredAnswer) -> None:
 def answer_of(tx: Transaction, cert_id_digest: str) -> StoredAnswer | None:
     row = tx.one_or_none(_ANSWER, cert_id_digest=cert_id_digest)
     return None if row is None else _stored(row)
+
+
+def ask_answer_of(tx: Transaction, cert_id_digest: str) -> Callable[[], StoredAnswer | None]:
+    """As `answer_of`, together with the statement that follows."""
+    asked = tx.ask(_ANSWER, cert_id_digest=cert_id_digest)
+
+    def answer() -> StoredAnswer | None:
+        row = asked()
+        return None if row is None else _stored(row)
+
+    return answer
 
 
 def due_answers(tx: Transaction, now: datetime, limit: int) -> list[StoredAnswer]:

@@ -43,17 +43,24 @@ class OcspEndpoint:
                 octets = await _body(receive, self._ocsp.max_request_bytes)
             else:
                 octets = parse_ocsp_path(scope["path"][len(PATH) + 1 :])
-            remembered = self._ocsp.remembered(octets)
-            answer = await self._hop(self._ocsp.respond, octets) if remembered is None else remembered
         except BodyRefused:
             status = 413
         except ValueError:  # a path that is no request: malformedRequest, as for any other octets
             pass
+        else:
+            answer = await self._answer(octets)
         headers, body = answer_headers(answer), answer.der
         if scope["method"] != "POST" and _is_known(scope, headers):
             status, headers, body = 304, headers[1:], b""
         await send({"type": "http.response.start", "status": status, "headers": list(headers)})
         await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, octets: bytes) -> OcspAnswer:
+        try:
+            remembered = self._ocsp.remembered(octets)
+            return await self._hop(self._ocsp.respond, octets) if remembered is None else remembered
+        except Exception as error:  # noqa: BLE001  (no thread to be had, say: heard as OCSP, too)
+            return self._ocsp.failed(error)
 
 
 class OcspFirst:

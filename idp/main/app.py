@@ -13,6 +13,7 @@ from ca_core.kernel.errors import ConfigurationError
 from ca_core.kernel.logs import configure_logs
 from ca_core.kernel.settings import Role, Settings, load_settings
 from ca_core.kernel.web.assets import Assets
+from ca_core.kernel.web.connection_bounds import PROCESS
 from ca_core.kernel.web.cookies import CookieNames
 from ca_core.kernel.web.direct import Direct, DirectRoutes, Outermost
 from ca_core.kernel.web.failures import Failures
@@ -49,6 +50,7 @@ def create_app() -> ASGIApp:
     """For uvicorn's worker processes: settings from the file that CITIZENID_CONFIG names and the environment."""
     settings = load_settings()
     configure_logs(settings.log_level)
+    PROCESS.bound(settings.max_connections, settings.max_connections_per_address)
     return build_app(settings)
 
 
@@ -123,7 +125,9 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
 
 
 def _with_ocsp(ca: CertificationAuthority, app: Outermost) -> Outermost:
-    first = OcspFirst(app, OcspEndpoint(ca.ocsp, Hop(ca.database)), OcspMemory(ca.ocsp))
+    hop = Hop(ca.database)
+    ca.ocsp.ask_ahead_by(hop.begin)
+    first = OcspFirst(app, OcspEndpoint(ca.ocsp, hop), OcspMemory(ca.ocsp))
     return Outermost(first, direct=app.direct, from_memory=first.from_memory)
 
 

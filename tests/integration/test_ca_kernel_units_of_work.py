@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import psycopg
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, func, insert, literal, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, delete, func, insert, literal, select
 
 from ca_core.kernel.connections import Connections
 from ca_core.kernel.database import Database, Statement, sqlite_url
@@ -20,6 +20,7 @@ THINGS = Table("thing", MetaData(), Column("name", String(20), primary_key=True)
 ADD = Statement(insert(THINGS).values(name=bindparam("name"), size=bindparam("size")))
 NAMES = Statement(select(THINGS.c.name).order_by(THINGS.c.name))
 LENGTH = Statement(select(func.length(bindparam("text", type_=String))))
+DELETE = Statement(delete(THINGS).where(THINGS.c.name == bindparam("name")))
 ONE = Statement(select(literal(1)))
 BROKEN = Statement(select(Column("no_such_column")).select_from(THINGS))
 
@@ -318,3 +319,56 @@ def test_a_hop_carries_the_callers_context(postgresql_things: Database) -> None:
         return await Hop(postgresql_things)(variable.get)
 
     assert asyncio.run(run()) == "the caller's"
+
+
+def test_a_read_that_travels_with_the_next_one(things: Database) -> None:
+    add(things, "a")
+    with things.read() as tx:
+        names_, nothing = tx.ask(NAMES), tx.one_or_none(LENGTH, text="four")
+        assert (names_(), nothing) == (("a",), (4,))
+        assert tx.ask(LENGTH, text="alone")() == (5,)
+        kept, other = tx.ask(LENGTH, text="ab"), tx.ask(LENGTH, text="abc")
+        assert (tx.one_or_none(ONE), other(), kept()) == ((1,), (3,), (2,))
+    with things.write() as tx:
+        before = tx.ask(NAMES)
+        tx.execute(ADD, name="0", size=1)
+        assert tx.one_or_none(ONE) == (1,)
+        assert before() in (("0",), ("a",))
+    with things.read() as tx:
+        tx.ask(NAMES)
+    assert names(things) == ["0", "a"]
+
+
+def test_prepared_statements_that_are_outdated(postgresql_things: Database) -> None:
+    """The result's type changed, or the server forgot them: asked again, in a transaction Unavailable once."""
+    things = postgresql_things
+    add(things, "a")
+    assert names(things) == ["a"]
+    with things.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE thing ALTER COLUMN name TYPE text")
+    assert names(things) == ["a"]
+    with things.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE thing ALTER COLUMN name TYPE varchar(20)")
+    with pytest.raises(Unavailable), things.write() as tx:
+        tx.execute(ADD, name="b", size=1)
+        tx.all(NAMES)
+    assert names(things) == ["a"]
+    for name in ("b", "c"):
+        add_queued(things, name)
+        for idle in things.connections._idle:
+            idle.driver.execute("DEALLOCATE ALL")
+        with pytest.raises(Unavailable):
+            add_queued(things, "d")
+        add_queued(things, "e")
+        with things.write() as tx:
+            tx.execute(DELETE, name="e")
+    with things.read() as tx:
+        asked = tx.ask(NAMES)
+        tx._connection.driver.execute("DEALLOCATE ALL")
+        assert (tx.one_or_none(ONE), asked()) == ((1,), ("a",))
+    assert names(things) == ["a", "b", "c"]
+
+
+def add_queued(database: Database, name: str) -> None:
+    with database.write() as tx:
+        tx.add(ADD, name=name, size=1)

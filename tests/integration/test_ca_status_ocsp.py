@@ -1,12 +1,13 @@
 """The OCSP responder on both databases, judged by openssl, pkilint and cryptography."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from asn1crypto import ocsp as asn1_ocsp
@@ -30,6 +31,7 @@ from support.small_pki import CITIZEN_CA_NAME, RequestIssuer, SmallPki
 
 VENV = Path(sys.executable).parent
 ACTOR = "operator:7"
+TRY_LATER = OCSPResponseStatus.TRY_LATER
 SHA1, SHA256 = hashes.SHA1(), hashes.SHA256()  # noqa: S303 - what clients name issuers by
 
 
@@ -407,3 +409,51 @@ def test_ocsptool_and_openssl_with_several_serials_agree(world: World, tmp_path:
     answered = ocsp.load_der_ocsp_response(received.read_bytes())
     statuses = [single.certificate_status.name.lower() for single in answered.responses]
     assert statuses == [expected, "good"]
+
+
+def test_the_log_is_asked_before_memory_is_too_old(world: World) -> None:
+    """In the last quarter of the quarter second, once, by whoever was told to; and not waited for."""
+    issued = world.pki.issue(world.pki.g3)
+    asked = request(issued, world.pki.g3)
+    started: list[Callable[[], None]] = []
+    world.ocsp.ask_ahead_by(started.append)
+    world.ocsp.respond(asked)
+    for seconds, expected in ((0.18, 0), (0.01, 1), (0.01, 1)):
+        world.clock.advance(seconds)
+        assert world.ocsp.remembered(asked) is not None
+        assert len(started) == expected
+    started.pop()()
+    world.clock.advance(0.1)
+    assert world.ocsp.remembered(asked) is not None
+    world.revocations.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, ACTOR)
+    world.clock.advance(0.1)
+    assert world.ocsp.remembered(asked) is not None
+    started.pop()()
+    assert world.ocsp.remembered(asked) is None
+    assert world.ask(issued, world.pki.g3).certificate_status is OCSPCertStatus.REVOKED
+
+
+def test_a_log_that_cannot_be_asked_ahead_is_asked_again_and_memory_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(world.pki.issue(world.pki.g3), world.pki.g3)
+    started: list[Callable[[], None]] = []
+    world.ocsp.respond(asked)
+    world.clock.advance(0.2)
+    world.ocsp.ask_ahead_by(refused)
+    assert world.ocsp.remembered(asked) is not None
+    world.ocsp.ask_ahead_by(started.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.database, "read", refused)
+        assert world.ocsp.remembered(asked) is not None
+        started.pop()()
+        assert world.ocsp.remembered(asked) is not None
+        started.pop()()
+        world.clock.advance(0.05)
+        assert world.ocsp.remembered(asked) is None
+        assert ocsp.load_der_ocsp_response(world.ocsp.respond(asked).der).response_status is TRY_LATER
+    assert ocsp.load_der_ocsp_response(world.ocsp.respond(asked).der).certificate_status is OCSPCertStatus.GOOD
+
+
+def refused(*_: object) -> NoReturn:
+    raise Unavailable("away")

@@ -10,6 +10,7 @@ from threading import Lock, Thread
 from typing import Any, ParamSpec, TypeVar
 
 from ca_core.kernel.database import Database
+from ca_core.kernel.errors import Unavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +67,13 @@ class Hop:
             loop.call_soon(self._run, loop, waiting)
         waiting.append(mine)
 
+    def begin(self, call: Callable[[], None]) -> None:
+        """Calls it, on embedded SQLite at once, else in a thread, without waiting for it. It must not raise."""
+        if self._inline:
+            call()
+        else:
+            self._threads.start(Call(asyncio.get_running_loop(), call, _untold))
+
     def _run(self, loop: asyncio.AbstractEventLoop, calls: "list[Call]") -> None:
         """Runs what waits, in the order in which it came."""
         if self._waiting.get(loop) is calls:
@@ -112,6 +120,10 @@ class Call:
             self.loop.call_exception_handler({"message": "telling what came of a call", "exception": error})
 
 
+def _untold(_call: Call) -> None:
+    """Nobody waits for it."""
+
+
 class _Threads:
     """Threads that run calls and settle them on their loops, started when all that there are have work.
 
@@ -130,8 +142,20 @@ class _Threads:
             is_one_more = self._count < min(self._unfinished, MAX_AT_ONCE)
             self._count += is_one_more
         if is_one_more:
-            Thread(target=self._work, name="hop", daemon=True).start()
+            self._start_thread()
         self._calls.put(call)
+
+    def _start_thread(self) -> None:
+        """Raises: Unavailable, where the system gives none and there is none to wait for."""
+        try:
+            Thread(target=self._work, name="hop", daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._count -= 1
+                if self._count > 0:
+                    return
+                self._unfinished -= 1
+            raise Unavailable("no thread can be started") from error
 
     def _work(self) -> None:
         while True:

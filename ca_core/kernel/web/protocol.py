@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from ca_core.kernel.web.connection_bounds import ConnectionBoundsProtocol
 
 MAX_HEAD_BYTES = 32_768
 """Request line and header fields: twice what any of our own pages can lead to. Also what may frame a chunked body."""
@@ -18,7 +18,7 @@ _TOO_LARGE = (
 )
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(ConnectionBoundsProtocol):
     """A connection that ends with 431 for a head over MAX_HEAD_BYTES, with 400 for a request target that is not ASCII,
     and without a word where more than MAX_PIPELINED requests wait, a chunked body is mostly frame, or a head or body
     takes longer than its time. Trailers are dropped: uvicorn would keep them all."""
