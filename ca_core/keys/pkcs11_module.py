@@ -1,7 +1,6 @@
 """A PKCS#11 module in this process: initialised for several threads, a bounded number of sessions, fork."""
 
 import ctypes
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -208,7 +207,7 @@ class TokenModule:
             self._idle.setdefault(token_label, []).append(seat)
 
     def before_fork(self) -> None:
-        """Waits until no call is inside and lets none begin, so that the child finds none of the module's locks taken."""
+        """Waits until no call is inside and lets none begin: the child is to find none of the locks inside it taken."""
         self._changed.acquire()
         self._is_lost = not self._changed.wait_for(lambda: self._inside == 0, FORK_PATIENCE_S)
 

@@ -6,6 +6,7 @@ Run as `python -m support.pki_child` with the tests' folder on the path.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -25,13 +26,14 @@ REQUEST_ID = "killed-1"
 
 def dying_at(count: int) -> Callable[[object], None]:
     """A checkpoint that ends the process at its count-th call (the first is 1), as a power cut would."""
-    calls = 0
+    calls, lock = 0, threading.Lock()
 
     def checkpoint(_step: object) -> None:
         nonlocal calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with lock:
+            calls += 1
+            if calls == count:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     return checkpoint
 
