@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -133,16 +133,11 @@ class TokenModule:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """With no call inside the module, and none beginning."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._is_held)
-            self._is_held = True
-            self._changed.wait_for(lambda: self._inside == 0)
+        self._hold(lambda: False)
         try:
             yield
         finally:
-            with self._changed:
-                self._is_held = False
-                self._changed.notify_all()
+            self._let_go()
 
     def restart(self, *, after: int, is_first: bool = False) -> None:
         """Forgets every session and initialises the module again, which makes it look for tokens again.
@@ -150,9 +145,9 @@ class TokenModule:
         after: the epoch that the caller knows to be over; where another has restarted since, nothing is done.
         Raises: PKCS11Error, where it is the first time.
         """
-        with self.alone():
-            if self.epoch != after or (is_first and self._is_begun):
-                return
+        if not self._hold(lambda: self.epoch != after or (is_first and self._is_begun)):
+            return
+        try:
             if self._is_lost:
                 raise exceptions.GeneralError("forked from a process whose token did not answer")
             self.epoch += 1
@@ -162,6 +157,23 @@ class TokenModule:
             with suppress(*(() if is_first else (exceptions.PKCS11Error,))):
                 self._most = MOST_SESSIONS if initialise_again(self.path) else 1
             self._is_begun = True
+        finally:
+            self._let_go()
+
+    def _hold(self, is_needless: Callable[[], bool]) -> bool:
+        """Waits for those inside, letting none in; False, without waiting for them, where there is no need any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_held)
+            if is_needless():
+                return False
+            self._is_held = True
+            self._changed.wait_for(lambda: self._inside == 0)
+            return True
+
+    def _let_go(self) -> None:
+        with self._changed:
+            self._is_held = False
+            self._changed.notify_all()
 
     def take_seat(self, token_label: str, pin: str) -> Seat:
         """A session of that token, opened where none is free; for a caller that is `inside`.

@@ -25,12 +25,12 @@ from ca_core.keys import (
     PrivateKey,
     key_algorithm_of,
     key_identifier,
+    pkcs11_connection,
 )
-from ca_core.keys import pkcs11_connection
 from ca_core.keys.model import KeyStoreState, spki_octets
 from ca_core.keys.pkcs11 import Pkcs11KeyStore
 from ca_core.keys.pkcs11_connection import FIRST_PAUSE_S, FREE_FAILURES, LONGEST_PAUSE_S
-from ca_core.keys.pkcs11_module import FORK_PATIENCE_S, MOST_SESSIONS, TokenModule, initialise_again
+from ca_core.keys.pkcs11_module import initialise_again
 from support.fakes import FakeClock, SeededRng
 from support.pki import World, ceremony, citizen_request
 from support.processes import required_program, run

@@ -56,8 +56,9 @@ def main(url: str, folder: str, action: str, count: str, start: str) -> None:
     world = World(database, lambda: now, system_rng, key_store=keys, checkpoint=checkpoint)
     if action == "ceremony":
         world.hold(ceremony())
-    elif action == "batch":
-        world.issuance.issue_many(batch_requests(), lint=LintMode.TEMPLATE, batch_size=2)
+    elif action in ("batch", "batch-every"):
+        lint = LintMode.EVERY if action == "batch-every" else LintMode.TEMPLATE
+        world.issuance.issue_many(batch_requests(), lint=lint, batch_size=2)
     else:
         world.issuance.issue(citizen_request(REQUEST_ID))
     database.dispose()
