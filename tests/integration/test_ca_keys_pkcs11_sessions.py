@@ -40,7 +40,7 @@ def sign_and_verify(key: PrivateKey, octets: bytes = b"octets") -> None:
     key.public_key().verify(key.sign(octets, scheme, algorithm), octets, scheme, algorithm)
 
 
-def at_one_time(count: int, work: Callable[[int], None]) -> list[Exception]:
+def at_one_time(count: int, work: Callable[[int], object]) -> list[Exception]:
     """What threads that begin together raised."""
     failures, barrier = list[Exception](), threading.Barrier(count)
 
@@ -69,14 +69,14 @@ def test_calls_are_made_at_one_time_each_with_its_session_and_no_more_than_there
         with counting:
             inside += 1
             most = max(most, inside)
-            seen.add(seat.session.handle)
+            seen.add(id(seat.session))
         together.wait(PATIENCE_S)  # fails where fewer come in
         octets: bytes = seat.session.generate_random(64)
         with counting:
             inside -= 1
         return octets
 
-    assert at_one_time(2 * MOST_SESSIONS, lambda _index: store._connection.run(operation) and None) == []
+    assert at_one_time(2 * MOST_SESSIONS, lambda _index: store._connection.run(operation)) == []
     assert (most, len(seen)) == (MOST_SESSIONS, MOST_SESSIONS)
 
 
@@ -100,7 +100,7 @@ def test_a_module_that_cannot_lock_is_called_by_one_thread_at_a_time(
         seat.session.generate_random(64)
         busy.release()
 
-    assert at_one_time(4, lambda _index: [store._connection.run(operation) for _ in range(50)] and None) == []
+    assert at_one_time(4, lambda _index: [store._connection.run(operation) for _ in range(50)]) == []
     module.restart(after=module.epoch)
     sign_and_verify(key)
 
@@ -135,7 +135,8 @@ def test_threads_that_sign_when_the_token_goes_away_restart_it_once_and_go_on_wh
         tokens.rmdir()
         away.rename(tokens)
     pkcs11_connection._standings.clear()
-    assert at_one_time(4, lambda index: [sign_and_verify(key, bytes([index])) for _ in range(10)] and None) == []
+    for _ in range(10):
+        assert at_one_time(4, lambda index: sign_and_verify(key, bytes([index]))) == []
     assert store.health().state is KeyStoreState.READY
 
 
@@ -193,7 +194,7 @@ class CountedModule:
 
 
 def module_of(token: CountedToken, monkeypatch: pytest.MonkeyPatch) -> TokenModule:
-    monkeypatch.setattr(pkcs11_module.pkcs11, "lib", lambda _path: CountedModule(token))
+    monkeypatch.setattr(pkcs11, "lib", lambda _path: CountedModule(token))
     monkeypatch.setattr(pkcs11_module, "initialise_again", lambda _path: True)
     return TokenModule("/made/up.so")
 
@@ -271,7 +272,7 @@ def test_a_wrong_pin_is_shown_to_a_real_token_once_and_the_right_one_opens_it(
             counted.logins = logins
             return counted
 
-    monkeypatch.setattr(pkcs11_module.pkcs11, "lib", Module)
+    monkeypatch.setattr(pkcs11, "lib", Module)
     wrong, right = (Pkcs11KeyStore(softhsm.module, label, pin) for pin in ("999999", softhsm.pin))
     for _ in range(4):
         with pytest.raises(ConfigurationError, match="PinIncorrect: correct the PIN"):
