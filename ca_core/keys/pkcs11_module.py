@@ -118,17 +118,21 @@ class TokenModule:
 
         Raises: PKCS11Error, where the module cannot be initialised.
         """
-        if not self._is_begun:
+        while not self._entered():
             self.restart(after=self.epoch, is_first=True)
-        with self._changed:
-            self._changed.wait_for(lambda: not self._is_held and self._inside < self._most)
-            self._inside += 1
         try:
             yield self.epoch
         finally:
             with self._changed:
                 self._inside -= 1
                 self._changed.notify_all()
+
+    def _entered(self) -> bool:
+        """False where the module is not initialised; else waits for its turn."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_held and (self._inside < self._most or not self._is_begun))
+            self._inside += self._is_begun
+            return self._is_begun
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -154,9 +158,10 @@ class TokenModule:
             self.restarts += not is_first
             self._idle.clear()
             self._pins.clear()
+            self._is_begun = False  # and it stays so where this fails: whoever comes next tries again
             with suppress(*(() if is_first else (exceptions.PKCS11Error,))):
                 self._most = MOST_SESSIONS if initialise_again(self.path) else 1
-            self._is_begun = True
+                self._is_begun = True
         finally:
             self._let_go()
 

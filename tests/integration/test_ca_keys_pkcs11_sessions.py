@@ -140,6 +140,24 @@ def test_threads_that_sign_when_the_token_goes_away_restart_it_once_and_go_on_wh
     assert store.health().state is KeyStoreState.READY
 
 
+def test_a_module_that_would_not_be_initialised_is_initialised_later(
+    store: Pkcs11KeyStore, label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = store.generate(label, KeyAlgorithm.RSA_2048)
+    module = store._connection._module
+
+    def fail(_path: str) -> bool:
+        raise exceptions.GeneralError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pkcs11_module, "initialise_again", fail)
+        module.restart(after=module.epoch)
+        gone = at_one_time(2, lambda _index: sign_and_verify(key))
+        assert [type(error) for error in gone] == [Unavailable, Unavailable]
+    pkcs11_connection._standings.clear()
+    assert at_one_time(2, lambda _index: sign_and_verify(key)) == []
+
+
 def test_forks_while_threads_sign_leave_parent_and_child_with_their_keys(store: Pkcs11KeyStore, label: str) -> None:
     key = store.generate(label, KeyAlgorithm.RSA_2048)
     stop, statuses = threading.Event(), list[int]()
