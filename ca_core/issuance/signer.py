@@ -97,11 +97,15 @@ class IntentSigner:
                 else:
                     work.outcomes[position] = away
         helpers = self._helpers(work)
-        others = [] if helpers is None else [helpers.submit(self._sign_next, work) for _ in range(HELPERS)]
-        try:
+        if helpers is None:
             self._sign_next(work)
-        finally:
-            wait(others)  # whatever happened: nothing is signed once this has returned
+            return work.outcomes
+        with short_turns():
+            others = [helpers.submit(self._sign_next, work) for _ in range(HELPERS)]
+            try:
+                self._sign_next(work)
+            finally:
+                wait(others)  # whatever happened: nothing is signed once this has returned
         for other in others:
             other.result()
         return work.outcomes
@@ -109,7 +113,7 @@ class IntentSigner:
     @contextmanager
     def with_helpers(self) -> Iterator["IntentSigner"]:
         """The same, signing with several threads where that is of use, until the end of the `with`."""
-        with ThreadPoolExecutor(max_workers=HELPERS, thread_name_prefix="signing") as helpers, short_turns():
+        with ThreadPoolExecutor(max_workers=HELPERS, thread_name_prefix="signing") as helpers:
             signer = copy(self)
             signer._pool = helpers
             yield signer
