@@ -132,15 +132,19 @@ class IssuanceService:
     ) -> list[IssuanceOutcome]:
         """For each request, in order, its certificate or why there is none; what stands is never issued twice.
 
-        A refused request disturbs no other. While the token signs one batch, the next is drawn up. Raises: Unavailable,
-        where the database is: what was recorded until then stays, and the same call goes on with it.
+        A refused request disturbs no other. While the token signs one batch, by several threads where the key is RSA,
+        the next is drawn up. Raises: Unavailable, where the database is: what was recorded until then stays, and the
+        same call goes on with it.
         """
         outcomes: list[IssuanceOutcome] = []
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="signer") as token:
+        with (
+            self._signer.with_helpers() as signer,
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="signer") as token,
+        ):
             waiting: tuple[_Batch, Future[list[Signature]]] | None = None
             for start in range(0, len(requests), batch_size):
                 batch = self._begun(requests[start : start + batch_size], lint)
-                signatures = token.submit(self._signer.sign, list(batch.open.values()), batch.resumed)
+                signatures = token.submit(signer.sign, list(batch.open.values()), batch.resumed)
                 if waiting is not None:
                     outcomes += self._ended(waiting[0], waiting[1].result())
                 waiting = (batch, signatures)

@@ -1,6 +1,14 @@
 """The authorities' keys at work on recorded intents."""
 
-from collections.abc import Callable, Collection, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca_core.authorities.errors import AuthorityNotFound
 from ca_core.authorities.model import AuthoritySigner
@@ -11,12 +19,39 @@ from ca_core.issuance.model import Intent
 from ca_core.issuance.records import SignedIntent
 from ca_core.issuance.signing import assemble, sign_tbs, verify_certificate, verify_same_key
 from ca_core.kernel.errors import DomainError, Unavailable
+from ca_core.kernel.turns import short_turns
 from ca_core.keys.errors import KeyStoreError
 from ca_core.keys.model import PrivateKey
 from ca_core.keys.ports import KeyStore
 
 Signature = tuple[AuthoritySigner, bytes] | DomainError | None
 """An authority and the assembled certificate that it signed, or why there is none; None for a completed intent."""
+
+
+HELPERS = 2
+"""Threads that sign beside the first one. With it they keep two cores busy through the moments in which one waits."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """A batch's intents, dealt out to threads. positions: of those that are signed; outcomes: of all."""
+
+    intents: Sequence[Intent]
+    keys: dict[int, tuple[AuthoritySigner, PrivateKey]]
+    outcomes: list[Signature]
+    positions: deque[int] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next_position(self) -> int | None:
+        with self._lock:
+            return self.positions.popleft() if self.positions else None
+
+    def stop(self, position: int | None, reason: Unavailable) -> None:
+        """The one that failed, and all that nobody has begun, have that outcome."""
+        with self._lock:
+            for left in self.positions if position is None else (position, *self.positions):
+                self.outcomes[left] = reason
+            self.positions.clear()
 
 
 class IntentSigner:
@@ -34,6 +69,7 @@ class IntentSigner:
         self._key_store = key_store
         self._checkpoint = checkpoint
         self._tell = tell
+        self._pool: Executor | None = None
 
     def sign(self, intents: Sequence[Intent], resumed: Collection[str] = ()) -> list[Signature]:
         """In their order. A token that goes away fails all that follow it at once; their intents stay open.
@@ -52,25 +88,59 @@ class IntentSigner:
         told = [intent for intent in waiting if intent.request_id in resumed and intent.authority_id in keys]
         if told:
             self._tell(told)
-        gone: Unavailable | None = None
-        outcomes: list[Signature] = []
-        for intent in intents:
-            away = refused.get(intent.authority_id, gone)
-            if intent.completed_at is not None:
-                outcomes.append(None)
-            elif away is not None:
-                outcomes.append(away)
-            else:
+        work = _Work(intents=intents, keys=keys, outcomes=[None] * len(intents))
+        for position, intent in enumerate(intents):
+            if intent.completed_at is None:
+                away = refused.get(intent.authority_id)
+                if away is None:
+                    work.positions.append(position)
+                else:
+                    work.outcomes[position] = away
+        helpers = self._helpers(work)
+        if helpers is None:
+            self._sign_next(work)
+            return work.outcomes
+        with short_turns():
+            others = [helpers.submit(self._sign_next, work) for _ in range(HELPERS)]
+            try:
+                self._sign_next(work)
+            finally:
+                wait(others)  # whatever happened: nothing is signed once this has returned
+        for other in others:
+            other.result()
+        return work.outcomes
+
+    @contextmanager
+    def with_helpers(self) -> Iterator["IntentSigner"]:
+        """The same, signing with several threads where that is of use, until the end of the `with`."""
+        with ThreadPoolExecutor(max_workers=HELPERS, thread_name_prefix="signing") as helpers:
+            signer = copy(self)
+            signer._pool = helpers
+            yield signer
+
+    def _helpers(self, work: _Work) -> Executor | None:
+        """Threads pay for RSA, which takes milliseconds; handing an ECDSA signature over takes as long as it does."""
+        takes_long = any(isinstance(key, rsa.RSAPrivateKey) for _, key in work.keys.values())
+        return self._pool if takes_long and len(work.positions) > 1 else None
+
+    def _sign_next(self, work: _Work) -> None:
+        """Signs one intent after the other until none is left; several threads share them."""
+        try:
+            while (position := work.next_position()) is not None:
+                intent = work.intents[position]
+                signer, key = work.keys[intent.authority_id]
                 try:
-                    signer, key = keys[intent.authority_id]
-                    outcomes.append((signer, assemble(intent.tbs, sign_tbs(intent.tbs, key))))
-                    self._checkpoint(Step.SIGNED)
+                    work.outcomes[position] = (signer, assemble(intent.tbs, sign_tbs(intent.tbs, key)))
                 except Unavailable as failed:
-                    gone = failed
-                    outcomes.append(failed)
+                    work.stop(position, failed)
+                    return
                 except (KeyStoreError, IssuanceFault) as failed:
-                    outcomes.append(failed)
-        return outcomes
+                    work.outcomes[position] = failed
+                else:
+                    self._checkpoint(Step.SIGNED)
+        except BaseException:
+            work.stop(None, Unavailable("another signature of the batch ended it"))
+            raise
 
     def verified(self, intent: Intent, signer: AuthoritySigner, octets: bytes) -> SignedIntent:
         """The certificate, read back and verified. Raises: IssuanceFault."""

@@ -26,6 +26,7 @@ from ca_core.keys.model import (
     verify_label,
 )
 from ca_core.keys.pkcs11_connection import TokenConnection
+from ca_core.keys.pkcs11_module import Seat
 
 TokenPrivateKey = Any
 """python-pkcs11 mixes the abilities of a key in at run time, where its types do not show them."""
@@ -59,12 +60,12 @@ _NOT_FOR_EC = (Attribute.DECRYPT, Attribute.UNWRAP, Attribute.ENCRYPT, Attribute
 class Pkcs11KeyStore:
     """Keys that are made in a token, never leave it, and do nothing but sign. CKA_ID is the public key's SHA-1.
 
-    Safe among threads. A token that went away is looked for again at the next use.
+    Safe among threads, which sign at one time in sessions of their own. A token that went away is looked for again at
+    the next use.
     """
 
     def __init__(self, module: Path, token_label: str, pin: str) -> None:
         self._connection = TokenConnection(module, token_label, pin)
-        self._handles: dict[bytes, TokenPrivateKey] = {}
         self._keys: dict[str, PrivateKey] = {}
         self._epoch = self._connection.epoch
 
@@ -76,20 +77,20 @@ class Pkcs11KeyStore:
         verify_label(label)
         if algorithm.is_ml_dsa:
             raise KeyAlgorithmRefused("PKCS#11 modules do not know ML-DSA yet: those keys are software keys")
-        if self._connection.run(lambda session: _private_keys(session, label)):
+        if self._connection.run(lambda seat: _private_keys(seat.session, label)):
             raise KeyExists(label)
-        self._connection.run_once(lambda session: _generate(session, label, algorithm))
+        self._connection.run_once(lambda seat: _generate(seat.session, label, algorithm))
         return self.private_key(label)
 
     def private_key(self, label: str) -> PrivateKey:
         """The key of that label. Raises: KeyLabelRefused, KeyNotFound, KeyStoreFault, Unavailable."""
         verify_label(label)
 
-        def operation(session: Session) -> PrivateKey:
+        def operation(seat: Seat) -> PrivateKey:
             self._forget_if_restarted()
             key = self._keys.get(label)
             if key is None:
-                key = self._keys[label] = self._signing_key(_verified_public_key(session, label))
+                key = self._keys[label] = self._signing_key(_verified_public_key(seat.session, label))
             return key
 
         return self._connection.run(operation)
@@ -98,7 +99,7 @@ class Pkcs11KeyStore:
         """How the token answered so far; with `probe`, after it was asked for a few random octets. Never raises."""
         if probe:
             with suppress(Unavailable, ConfigurationError):
-                self._connection.run(lambda session: session.generate_random(64))
+                self._connection.run(lambda seat: seat.session.generate_random(64))
         return self._connection.health()
 
     def _signing_key(self, public_key: PublicHalf) -> PrivateKey:
@@ -111,24 +112,22 @@ class Pkcs11KeyStore:
         """By a handle that was found by CKA_ID beside that public key, and whose first signature verified under it."""
         mechanism = Mechanism.RSA_PKCS if isinstance(public_key, rsa.RSAPublicKey) else Mechanism.ECDSA
 
-        def operation(session: Session) -> bytes:
-            self._forget_if_restarted()
-            handle = self._handles.get(identifier)
+        def operation(seat: Seat) -> bytes:
+            handle = seat.handles.get(identifier)
             if handle is not None:
                 signature: bytes = handle.sign(data, mechanism=mechanism)
                 return signature
-            handle = _resolved(session, identifier, public_key)
+            handle = _resolved(seat.session, identifier, public_key)
             signature = handle.sign(data, mechanism=mechanism)
             verify_raw_signature(public_key, data, signature)
-            self._handles[identifier] = handle
+            seat.handles[identifier] = handle
             return signature
 
         return self._connection.run(operation)
 
     def _forget_if_restarted(self) -> None:
-        """Drops what was found in the token before it went away. The connection's lock is held."""
+        """Drops what was found in the token before it went away. Within an operation, where no epoch ends."""
         if self._epoch != self._connection.epoch:
-            self._handles.clear()
             self._keys.clear()
             self._epoch = self._connection.epoch
 

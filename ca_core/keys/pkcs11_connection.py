@@ -1,20 +1,18 @@
-"""One logged-in session on a token, shared by the whole process and found again after the token went away."""
+"""Logged-in sessions on a token, one for each call under way, found again after the token went away."""
 
 import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from hmac import compare_digest
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-import pkcs11
-from pkcs11 import Session, exceptions
+from pkcs11 import exceptions
 
 from ca_core.kernel.errors import ConfigurationError, Unavailable
 from ca_core.keys.model import KeyStoreHealth, KeyStoreState
+from ca_core.keys.pkcs11_module import NoSeat, PinRefused, Seat, TokenModule
 
 T = TypeVar("T")
 
@@ -54,80 +52,54 @@ class _Standing:
     detail: str = ""
 
 
-class _Module:
-    """A PKCS#11 module as loaded into this process, and the lock that every call of it is made under.
-
-    python-pkcs11 initialises modules for use by one thread at a time, and the standard ties a login to the process, not
-    to a session; so there is one lock for each module and one session for each of its tokens, in every process.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.lock = threading.RLock()
-        self.sessions: dict[str, tuple[Session, str]] = {}
-        self.standings: dict[str, _Standing] = {}
-        self.epoch = 0
-        self.restarts = 0
-        self._process_id = os.getpid()
-        self._left_behind: list[Session] = []
-
-    def session(self, token_label: str, pin: str) -> Session:
-        """The token's session, opened where there is none. The lock is held."""
-        if self._process_id != os.getpid():  # the module is the parent's until it is initialised anew
-            self.restart()
-            self._process_id = os.getpid()
-        known = self.sessions.get(token_label)
-        if known is None:
-            session = pkcs11.lib(self.path).get_token(token_label=token_label).open(user_pin=pin, rw=True)
-            self.sessions[token_label] = (session, pin)
-            return session
-        session, used_pin = known
-        if not compare_digest(used_pin.encode(), pin.encode()):
-            raise exceptions.PinIncorrect
-        return session
-
-    def restart(self) -> None:
-        """Forgets every session and initialises the module again, which makes it look for tokens again."""
-        self.epoch += 1
-        self.restarts += 1
-        self.sessions.clear()
-        with suppress(exceptions.PKCS11Error):
-            pkcs11.lib(self.path).reinitialize()
-
-    def after_fork(self) -> None:
-        """In the child: a lock that nobody holds, and no handle of the parent's.
-
-        The parent's sessions are kept from being collected, since that would close them, in the parent's name, at a
-        token that both processes reach.
-        """
-        self.lock = threading.RLock()
-        self._left_behind += [session for session, _ in self.sessions.values()]
-        self.sessions = {}
-        self.standings = {}
-        self.epoch += 1
-
-
-_modules: dict[str, _Module] = {}
+_standings: dict[tuple[str, str], _Standing] = {}
+"""By module and token: the process's, as its login is."""
+_modules: dict[str, TokenModule] = {}
 _modules_lock = threading.Lock()
 
 
-def _module(path: str) -> _Module:
+def _module(path: str) -> TokenModule:
     with _modules_lock:
-        return _modules.setdefault(path, _Module(path))
+        return _modules.setdefault(path, TokenModule(path))
+
+
+def _before_fork() -> None:
+    _modules_lock.acquire()
+    for module in _modules.values():
+        module.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for module in _modules.values():
+        module.after_fork_in_parent()
+    _modules_lock.release()
 
 
 def _after_fork_in_child() -> None:
-    if _modules_lock.locked():  # by a thread that the child does not have
-        _modules_lock.release()
+    _standings.clear()
     for module in _modules.values():
-        module.after_fork()
+        module.after_fork_in_child()
+    _modules_lock.release()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A call that the token did not answer, in that epoch."""
+
+    epoch: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered(Generic[T]):
+    result: T
 
 
 class TokenConnection:
-    """Runs operations on a token, one at a time."""
+    """Runs operations on a token, a few at one time, each with a session of its own."""
 
     def __init__(
         self, module: Path, token_label: str, pin: str, *, monotonic: Callable[[], float] = time.monotonic
@@ -141,12 +113,12 @@ class TokenConnection:
 
     @property
     def epoch(self) -> int:
-        """Changes whenever object handles found earlier are void."""
+        """Changes whenever object handles found earlier are void; not within an operation."""
         return self._module.epoch
 
     def health(self) -> KeyStoreHealth:
         """How the token answered so far. Waits for no call that is under way."""
-        now, standing = self._monotonic(), self._module.standings.get(self._token_label)
+        now, standing = self._monotonic(), _standings.get(self._place)
         if standing is None:
             return KeyStoreHealth(state=KeyStoreState.UNUSED, for_s=0.0)
         return KeyStoreHealth(
@@ -158,58 +130,79 @@ class TokenConnection:
             detail=standing.detail,
         )
 
-    def run(self, operation: Callable[[Session], T]) -> T:
+    def run(self, operation: Callable[[Seat], T]) -> T:
         """The operation's result; tried once more on a new session where the token has gone away and come back.
 
         For operations that may be repeated. Raises: Unavailable, ConfigurationError, whatever the operation raises.
         """
-        with self._module.lock:
-            self._verify_not_left_alone()
-            try:
-                return self._answered(self._run(operation))
-            except _GONE:
-                self._module.restart()
-            try:
-                return self._answered(self._run(operation))
-            except _GONE as error:
-                raise self._unanswered(error) from error
+        self._verify_not_left_alone()
+        outcome = self._tried(operation)
+        if isinstance(outcome, _Failed):
+            self._module.restart(after=outcome.epoch)
+            outcome = self._tried(operation)
+        return self._answered(outcome)
 
-    def run_once(self, operation: Callable[[Session], T]) -> T:
+    def run_once(self, operation: Callable[[Seat], T]) -> T:
         """The same without a second try, for operations that leave something behind."""
-        with self._module.lock:
-            self._verify_not_left_alone()
+        self._verify_not_left_alone()
+        return self._answered(self._tried(operation))
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        return self._module.path, self._token_label
+
+    def _tried(self, operation: Callable[[Seat], T]) -> _Answered[T] | _Failed:
+        while True:
+            epoch = self._module.epoch
             try:
-                return self._answered(self._run(operation))
+                with self._module.inside() as epoch:
+                    seat = self._module.take_seat(self._token_label, self._pin)
+                    try:
+                        result = operation(seat)
+                    except _GONE:
+                        raise  # and the session is not used again
+                    except BaseException:
+                        self._module.give_back(self._token_label, seat)
+                        raise
+                    self._module.give_back(self._token_label, seat)
+                    return _Answered(result)
+            except NoSeat:
+                continue
+            except PinRefused as refused:
+                raise self._refused(refused) from refused
             except _GONE as error:
-                raise self._unanswered(error) from error
+                return _Failed(epoch, error)
 
     def _verify_not_left_alone(self) -> None:
         """Refuses at once while a token that failed again and again is left alone. Raises: Unavailable."""
-        standing = self._module.standings.get(self._token_label)
+        standing = _standings.get(self._place)
         if standing is not None and self._monotonic() < standing.retry_at:
             raise Unavailable(f"the token {self._token_label}: {standing.detail}, left alone for a while")
 
-    def _answered(self, result: T) -> T:
-        standing = self._module.standings.get(self._token_label)
+    def _answered(self, outcome: _Answered[T] | _Failed) -> T:
+        if isinstance(outcome, _Failed):
+            raise self._unanswered(outcome.error) from outcome.error
+        standing = _standings.get(self._place)
         if standing is None or standing.state is not KeyStoreState.READY:
-            self._module.standings[self._token_label] = _Standing(KeyStoreState.READY, self._monotonic())
-        return result
+            _standings[self._place] = _Standing(KeyStoreState.READY, self._monotonic())
+        return outcome.result
+
+    def _refused(self, refused: PinRefused) -> ConfigurationError:
+        """No pause: the same PIN is not shown to the token again, however often it is asked for."""
+        detail = f"{refused}: correct the PIN (or the token) and start again; it is not tried a second time"
+        standing = _standings.get(self._place)
+        if refused.by_token and (standing is None or standing.detail != detail):
+            _standings[self._place] = _Standing(KeyStoreState.AWAY, self._monotonic(), failures=1, detail=detail)
+        return ConfigurationError(f"the token {self._token_label}: {detail}")
 
     def _unanswered(self, error: Exception) -> Unavailable:
         now, kind = self._monotonic(), type(error).__name__
-        standing = self._module.standings.get(self._token_label)
+        standing = _standings.get(self._place)
         if standing is None or standing.state is not KeyStoreState.AWAY:
-            standing = self._module.standings[self._token_label] = _Standing(KeyStoreState.AWAY, now)
+            standing = _standings[self._place] = _Standing(KeyStoreState.AWAY, now)
         standing.failures += 1
         standing.detail = kind
         if standing.failures >= FREE_FAILURES:
             doublings = min(standing.failures - FREE_FAILURES, 10)
             standing.retry_at = now + min(FIRST_PAUSE_S * 2**doublings, LONGEST_PAUSE_S)
         return Unavailable(f"the token {self._token_label}: {kind}")
-
-    def _run(self, operation: Callable[[Session], T]) -> T:
-        try:
-            session = self._module.session(self._token_label, self._pin)
-        except (exceptions.PinIncorrect, exceptions.PinInvalid, exceptions.PinLocked, exceptions.PinLenRange) as error:
-            raise ConfigurationError(f"the token {self._token_label}: {type(error).__name__}") from error
-        return operation(session)

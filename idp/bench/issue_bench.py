@@ -96,12 +96,17 @@ class _Measured:
     def per_second(self) -> float:
         return self.operations / self.seconds if self.seconds else 0.0
 
+    @property
+    def cpu_ms(self) -> float:
+        """A single operation's."""
+        return self.cpu_s * 1000 / max(self.operations, 1)
+
     def wire(self, name: str) -> dict[str, Any]:
         return {
             "name": name,
             "operations": self.operations,
             "per_second": round(self.per_second, 1),
-            "cpu_ms_per_operation": round(self.cpu_s * 1000 / max(self.operations, 1), 3),
+            "cpu_ms_per_operation": round(self.cpu_ms, 3),
         }
 
 
@@ -163,8 +168,14 @@ def _report(
     raw: _Measured,
     linting: _Measured,
 ) -> dict[str, Any]:
-    """`ratio`: recorded certificates a second by the yardstick's operations a second, both by the clock."""
+    """`ratio`: recorded certificates a second by the yardstick's operations a second, both by the clock.
+
+    `share_of_the_cores`: of what all of the machine's cores could do, were a certificate its raw signature and its
+    linting and nothing else, by what those cost in CPU in this run.
+    """
     calls = sorted(ours.call_ms)
+    cores = len(os.sched_getaffinity(0))
+    needed_ms = raw.cpu_ms + (linting.cpu_ms if lint is LintMode.EVERY else 0.0)
     beside = [raw.wire(f"raw {key} signatures in SoftHSM, one session")]
     if lint is LintMode.EVERY:
         beside.insert(0, linting.wire("pkilint alone, over the same certificates"))
@@ -176,7 +187,7 @@ def _report(
         "seconds": round(ours.seconds, 2),
         "operations": ours.operations,
         "per_second": round(ours.per_second, 1),
-        "cpu_ms_per_operation": round(ours.cpu_s * 1000 / max(ours.operations, 1), 3),
+        "cpu_ms_per_operation": round(ours.cpu_ms, 3),
         "p50_ms": round(calls[len(calls) // 2], 2),
         "p99_ms": round(calls[min(len(calls) - 1, len(calls) * 99 // 100)], 2),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -192,6 +203,10 @@ def _report(
         },
         "ratio": round(ours.per_second / beside[0]["per_second"], 3),
         "ratio_to_raw_signatures": round(ours.per_second / raw.per_second, 3),
+        "cores": cores,
+        "cores_in_use": round(ours.cpu_s / ours.seconds, 2),
+        "most_the_cores_can_do_per_second": round(cores * 1000 / needed_ms, 1),
+        "share_of_the_cores": round(ours.per_second * needed_ms / (cores * 1000), 3),
         "yardstick": beside[0],
         "beside": beside[1:],
     }

@@ -25,10 +25,12 @@ from ca_core.keys import (
     PrivateKey,
     key_algorithm_of,
     key_identifier,
+    pkcs11_connection,
 )
 from ca_core.keys.model import KeyStoreState, spki_octets
 from ca_core.keys.pkcs11 import Pkcs11KeyStore
 from ca_core.keys.pkcs11_connection import FIRST_PAUSE_S, FREE_FAILURES, LONGEST_PAUSE_S
+from ca_core.keys.pkcs11_module import initialise_again
 from support.fakes import FakeClock, SeededRng
 from support.pki import World, ceremony, citizen_request
 from support.processes import required_program, run
@@ -202,7 +204,7 @@ def test_a_key_signs_again_after_the_token_came_back(
 ) -> None:
     key = store.generate(label, algorithm)
     with token_taken_away(softhsm):
-        pkcs11.lib(str(softhsm.module.resolve())).reinitialize()
+        initialise_again(str(softhsm.module.resolve()))
         with pytest.raises(Unavailable):
             sign_and_verify(key)
         with pytest.raises(Unavailable):
@@ -214,7 +216,7 @@ def test_a_key_signs_again_after_the_token_came_back(
 def test_handles_that_became_void_are_found_again(store: Pkcs11KeyStore, softhsm: SoftHsm, label: str) -> None:
     key = store.generate(label, KeyAlgorithm.P_256)
     sign_and_verify(key)
-    pkcs11.lib(str(softhsm.module.resolve())).reinitialize()
+    initialise_again(str(softhsm.module.resolve()))
     sign_and_verify(key)
 
 
@@ -228,8 +230,8 @@ def test_eight_threads_sign_through_resets(store: Pkcs11KeyStore, softhsm: SoftH
             for turn in range(25):
                 sign_and_verify(keys[(index + turn) % 2], bytes([index, turn]))
                 if index == 0 and turn % 10 == 9:
-                    with store._connection._module.lock:
-                        pkcs11.lib(str(softhsm.module.resolve())).reinitialize()
+                    with store._connection._module.alone():
+                        initialise_again(str(softhsm.module.resolve()))
         except Exception as error:  # noqa: BLE001 - reported below
             failures.append(error)
 
@@ -271,14 +273,14 @@ def test_health_tells_of_the_token_going_away_and_coming_back(
 ) -> None:
     moment = [1_000.0]
     store._connection._monotonic = lambda: moment[0]
-    store._connection._module.standings.clear()
+    pkcs11_connection._standings.clear()
     assert store.health().state is KeyStoreState.UNUSED
     key = store.generate(label, KeyAlgorithm.P_256)
     moment[0] += 5
     ready = store.health(probe=True)
     assert (ready.state, ready.for_s, ready.failures, ready.is_ready) == (KeyStoreState.READY, 5, 0, True)
     with token_taken_away(softhsm):
-        pkcs11.lib(str(softhsm.module.resolve())).reinitialize()
+        initialise_again(str(softhsm.module.resolve()))
         for _ in range(FREE_FAILURES):
             with pytest.raises(Unavailable):
                 sign_and_verify(key)
@@ -342,7 +344,7 @@ def test_a_fork_while_another_thread_holds_the_token_does_not_hang_the_child(sto
     held, released = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store._connection._module.lock:
+        with store._connection._module.alone():
             held.set()
             released.wait(10)
 

@@ -6,6 +6,7 @@ Run as `python -m support.pki_child` with the tests' folder on the path.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -25,13 +26,14 @@ REQUEST_ID = "killed-1"
 
 def dying_at(count: int) -> Callable[[object], None]:
     """A checkpoint that ends the process at its count-th call (the first is 1), as a power cut would."""
-    calls = 0
+    calls, lock = 0, threading.Lock()
 
     def checkpoint(_step: object) -> None:
         nonlocal calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with lock:
+            calls += 1
+            if calls == count:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     return checkpoint
 
@@ -54,8 +56,9 @@ def main(url: str, folder: str, action: str, count: str, start: str) -> None:
     world = World(database, lambda: now, system_rng, key_store=keys, checkpoint=checkpoint)
     if action == "ceremony":
         world.hold(ceremony())
-    elif action == "batch":
-        world.issuance.issue_many(batch_requests(), lint=LintMode.TEMPLATE, batch_size=2)
+    elif action in ("batch", "batch-every"):
+        lint = LintMode.EVERY if action == "batch-every" else LintMode.TEMPLATE
+        world.issuance.issue_many(batch_requests(), lint=lint, batch_size=2)
     else:
         world.issuance.issue(citizen_request(REQUEST_ID))
     database.dispose()
