@@ -10,7 +10,6 @@ the same way together: one transaction 1 and one transaction 2 for a batch of th
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -37,7 +36,7 @@ from ca_core.issuance.errors import (
 from ca_core.issuance.lint import LintedRequest, Linter
 from ca_core.issuance.model import Intent, IssuanceRequest, IssuedCertificate, LintMode, RecoveryReport, StuckIntent
 from ca_core.issuance.records import IssuanceRecords
-from ca_core.issuance.signer import IntentSigner, Signature
+from ca_core.issuance.signer import IntentSigner, Signature, SigningWork
 from ca_core.issuance.template import Templates
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
@@ -137,19 +136,16 @@ class IssuanceService:
         same call goes on with it.
         """
         outcomes: list[IssuanceOutcome] = []
-        with (
-            self._signer.with_helpers() as signer,
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="signer") as token,
-        ):
-            waiting: tuple[_Batch, Future[list[Signature]]] | None = None
+        with self._signer.line() as line:
+            waiting: tuple[_Batch, SigningWork] | None = None
             for start in range(0, len(requests), batch_size):
                 batch = self._begun(requests[start : start + batch_size], lint)
-                signatures = token.submit(signer.sign, list(batch.open.values()), batch.resumed)
+                work = line.begin(list(batch.open.values()), batch.resumed)
                 if waiting is not None:
-                    outcomes += self._ended(waiting[0], waiting[1].result())
-                waiting = (batch, signatures)
+                    outcomes += self._ended(waiting[0], line.finish(waiting[1]))
+                waiting = (batch, work)
             if waiting is not None:
-                outcomes += self._ended(waiting[0], waiting[1].result())
+                outcomes += self._ended(waiting[0], line.finish(waiting[1]))
         return outcomes
 
     def load_templates(self, authority: str) -> tuple[str, ...]:

@@ -3,9 +3,8 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from copy import copy
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -29,17 +28,23 @@ Signature = tuple[AuthoritySigner, bytes] | DomainError | None
 
 
 HELPERS = 2
-"""Threads that sign beside the first one. With it they keep two cores busy through the moments in which one waits."""
+"""Threads that sign beside the one that draws up. It signs too when it has nothing else to do."""
 
 
 @dataclass(slots=True, kw_only=True)
-class _Work:
-    """A batch's intents, dealt out to threads. positions: of those that are signed; outcomes: of all."""
+class SigningWork:
+    """A batch's intents, dealt out to threads. positions: of those that nobody has begun; outcomes: of all.
+
+    takes_long: whether a signature is worth a thread of its own. failed: why nothing is signed of the whole batch.
+    """
 
     intents: Sequence[Intent]
     keys: dict[int, tuple[AuthoritySigner, PrivateKey]]
     outcomes: list[Signature]
+    takes_long: bool = False
+    failed: DomainError | None = None
     positions: deque[int] = field(default_factory=deque)
+    threads: list[Future[None]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_position(self) -> int | None:
@@ -69,7 +74,6 @@ class IntentSigner:
         self._key_store = key_store
         self._checkpoint = checkpoint
         self._tell = tell
-        self._pool: Executor | None = None
 
     def sign(self, intents: Sequence[Intent], resumed: Collection[str] = ()) -> list[Signature]:
         """In their order. A token that goes away fails all that follow it at once; their intents stay open.
@@ -77,6 +81,19 @@ class IntentSigner:
         resumed: request ids of those that are told of again; where a key is away, nothing is told and nothing signed.
         Raises: AuditUnavailable; then nothing was signed.
         """
+        work = self.prepared(intents, resumed)
+        if work.failed is not None:
+            raise work.failed
+        self.sign_next(work)
+        return work.outcomes
+
+    @contextmanager
+    def line(self) -> Iterator["SigningLine"]:
+        """For batch after batch, which threads sign beside whoever draws up the next, until the end of the `with`."""
+        with ThreadPoolExecutor(max_workers=HELPERS, thread_name_prefix="signing") as pool:
+            yield SigningLine(self, pool)
+
+    def prepared(self, intents: Sequence[Intent], resumed: Collection[str]) -> SigningWork:
         waiting = [intent for intent in intents if intent.completed_at is None]
         keys: dict[int, tuple[AuthoritySigner, PrivateKey]] = {}
         refused: dict[int, DomainError] = {}
@@ -85,10 +102,15 @@ class IntentSigner:
                 keys[authority_id] = self._key(authority_id)
             except (Unavailable, KeyStoreError, AuthorityNotFound, IssuanceFault) as error:
                 refused[authority_id] = error
+        work = SigningWork(intents=intents, keys=keys, outcomes=[None] * len(intents))
+        work.takes_long = any(isinstance(key, rsa.RSAPrivateKey) for _, key in keys.values())
         told = [intent for intent in waiting if intent.request_id in resumed and intent.authority_id in keys]
-        if told:
-            self._tell(told)
-        work = _Work(intents=intents, keys=keys, outcomes=[None] * len(intents))
+        try:
+            if told:
+                self._tell(told)
+        except DomainError as error:
+            work.failed = error
+            return work
         for position, intent in enumerate(intents):
             if intent.completed_at is None:
                 away = refused.get(intent.authority_id)
@@ -96,34 +118,9 @@ class IntentSigner:
                     work.positions.append(position)
                 else:
                     work.outcomes[position] = away
-        helpers = self._helpers(work)
-        if helpers is None:
-            self._sign_next(work)
-            return work.outcomes
-        with short_turns():
-            others = [helpers.submit(self._sign_next, work) for _ in range(HELPERS)]
-            try:
-                self._sign_next(work)
-            finally:
-                wait(others)  # whatever happened: nothing is signed once this has returned
-        for other in others:
-            other.result()
-        return work.outcomes
+        return work
 
-    @contextmanager
-    def with_helpers(self) -> Iterator["IntentSigner"]:
-        """The same, signing with several threads where that is of use, until the end of the `with`."""
-        with ThreadPoolExecutor(max_workers=HELPERS, thread_name_prefix="signing") as helpers:
-            signer = copy(self)
-            signer._pool = helpers
-            yield signer
-
-    def _helpers(self, work: _Work) -> Executor | None:
-        """Threads pay for RSA, which takes milliseconds; handing an ECDSA signature over takes as long as it does."""
-        takes_long = any(isinstance(key, rsa.RSAPrivateKey) for _, key in work.keys.values())
-        return self._pool if takes_long and len(work.positions) > 1 else None
-
-    def _sign_next(self, work: _Work) -> None:
+    def sign_next(self, work: SigningWork) -> None:
         """Signs one intent after the other until none is left; several threads share them."""
         try:
             while (position := work.next_position()) is not None:
@@ -153,3 +150,39 @@ class IntentSigner:
         key = self._key_store.private_key(signer.key_label)
         verify_same_key(key, signer.public_key)
         return signer, key
+
+
+class SigningLine:
+    """Batches that threads sign in the order in which they were begun.
+
+    RSA takes milliseconds outside the interpreter, so it has several threads, the caller's among them once it waits.
+    Handing an ECDSA signature over takes as long as the signature: it has one, and the caller draws up meanwhile.
+    """
+
+    def __init__(self, signer: IntentSigner, pool: Executor) -> None:
+        self._signer = signer
+        self._pool = pool
+
+    def begin(self, intents: Sequence[Intent], resumed: Collection[str] = ()) -> SigningWork:
+        """As `IntentSigner.sign` does, without waiting; `finish` tells what came of it."""
+        work = self._signer.prepared(intents, resumed)
+        for _ in range(min(HELPERS if work.takes_long else 1, len(work.positions))):
+            work.threads.append(self._pool.submit(self._help, work))
+        return work
+
+    def finish(self, work: SigningWork) -> list[Signature]:
+        """Nothing of it is signed once this has returned. Raises: AuditUnavailable; then nothing was."""
+        if work.failed is not None:
+            raise work.failed
+        try:
+            if work.takes_long:
+                self._signer.sign_next(work)
+        finally:
+            wait(work.threads)
+        for thread in work.threads:
+            thread.result()
+        return work.outcomes
+
+    def _help(self, work: SigningWork) -> None:
+        with short_turns() if work.takes_long else nullcontext():
+            self._signer.sign_next(work)

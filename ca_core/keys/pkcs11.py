@@ -1,5 +1,6 @@
 """Keys in an HSM, through PKCS#11."""
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Pkcs11KeyStore:
         self._connection = TokenConnection(module, token_label, pin)
         self._keys: dict[str, PrivateKey] = {}
         self._epoch = self._connection.epoch
+        self._generating = threading.Lock()
 
     def generate(self, label: str, algorithm: KeyAlgorithm) -> PrivateKey:
         """Makes a key pair in the token. Raises: KeyLabelRefused, KeyAlgorithmRefused, KeyExists, Unavailable.
@@ -79,7 +81,12 @@ class Pkcs11KeyStore:
             raise KeyAlgorithmRefused("PKCS#11 modules do not know ML-DSA yet: those keys are software keys")
         if self._connection.run(lambda seat: _private_keys(seat.session, label)):
             raise KeyExists(label)
-        self._connection.run_once(lambda seat: _generate(seat.session, label, algorithm))
+
+        def operation(seat: Seat) -> None:
+            with self._generating:  # held within a call alone, so that no fork finds it taken
+                _generate(seat.session, label, algorithm)
+
+        self._connection.run_once(operation)
         return self.private_key(label)
 
     def private_key(self, label: str) -> PrivateKey:
@@ -160,6 +167,8 @@ def _resolved(session: Session, identifier: bytes, public_key: PublicHalf) -> To
 
 
 def _generate(session: Session, label: str, algorithm: KeyAlgorithm) -> None:
+    if _private_keys(session, label):  # made by another thread meanwhile
+        raise KeyExists(label)
     public_template, private_template = dict(_VERIFY_ONLY), dict(_SIGN_ONLY)
     if algorithm in RSA_SIZES:
         public_template[Attribute.PUBLIC_EXPONENT] = PUBLIC_EXPONENT.to_bytes(3, "big")

@@ -172,9 +172,9 @@ def test_a_roles_certificate_is_made_once(folder: Path, tmp_path: Path) -> None:
 
 def test_what_is_logged_never_stands_among_a_commands_output() -> None:
     program = (
-        "import sys, structlog; from idp import cli;"
+        "import sys, structlog; from idp import cli, entry;"
         " cli.app.command('shout')(lambda: structlog.get_logger().error('aloud')); sys.argv = ['citizenid', 'shout'];"
-        " cli.main()"
+        " entry.main()"
     )
     said = run([sys.executable, "-c", program])
     assert (said.stdout, "aloud" in said.stderr) == ("", True)

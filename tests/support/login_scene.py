@@ -142,8 +142,11 @@ class ClosingRace:
                         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.transport.abort()
                     return
-                self.used = True
                 super().data_received(data)
+
+            def on_response_complete(self) -> None:
+                self.used = True  # not with the first octets: a request may come in several pieces
+                super().on_response_complete()
 
         return Closing
 
