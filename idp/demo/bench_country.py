@@ -40,7 +40,7 @@ def found_country(plan: Plan) -> Country:
     cards = tuple(_citizen(ca, number) for number in range(plan.citizens))
     registration = _client(ca, places.issuer)
     ca.database.dispose()
-    serve = (sys.executable, "-c", "from idp.cli import main; main()", "serve", "--config", str(config))
+    serve = (sys.executable, "-c", "from idp.entry import main; main()", "serve", "--config", str(config))
     return Country(registration=registration, cards=cards, serve=(*serve, "--workers", str(plan.workers)))
 
 
