@@ -10,7 +10,7 @@ import sys
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.direct_protocol import DirectProtocol
 
 _MAX_BODY = 8_192
 
@@ -61,7 +61,7 @@ def main() -> None:
         host="127.0.0.1",
         port=port,
         loop="uvloop",
-        http=FromMemoryProtocol if way == "memory" else "httptools",
+        http=DirectProtocol if way == "memory" else "httptools",
         ws="none",
         lifespan="off",
         access_log=False,

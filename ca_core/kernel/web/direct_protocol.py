@@ -42,12 +42,13 @@ class DirectProtocol(FromMemoryProtocol):
 
     def _bound_of(self, method: bytes, target: bytes) -> int | None:
         self._endpoint = None
-        if self._direct is not None and target.isascii() and b"#" not in target:
+        bound = super()._bound_of(method, target)
+        if bound is None and self._direct is not None and target.isascii() and b"#" not in target:
             self._path = path = target.partition(b"?")[0]
             self._endpoint = endpoint = self._direct.find(path, method)
             if endpoint is not None:
                 return 0 if method == b"GET" else endpoint.max_body_bytes
-        return super()._bound_of(method, target)
+        return bound
 
     def _take(self, body: bytes) -> bool:
         direct, endpoint = self._direct, self._endpoint
