@@ -20,7 +20,7 @@ from ca_core.migration.errors import SourceRefused
 from ca_core.migration.journal import refused_entries, reports
 from ca_core.migration.model import ImportReport
 from ca_core.migration.service import MigrationService
-from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, show
+from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, read_bounded, show
 from idp.main.authority import CertificationAuthority
 from idp.main.continuity import migration_service
 
@@ -39,11 +39,7 @@ def import_authority(
 ) -> None:
     """Records an authority by its certificate (DER or PEM). Without its key, its lists are not signed here."""
     with opened(config, durable=True) as ca:
-        try:
-            with certificate.open("rb") as file:
-                octets = file.read(MAX_CERTIFICATE_BYTES + 1)
-        except OSError as error:
-            raise SourceRefused(str(error.strerror)) from error
+        octets = read_bounded(certificate, MAX_CERTIFICATE_BYTES, SourceRefused)
         added = _service(ca, with_holders=False).authorities.add(
             octets, slug=slug, actor=operator(), key_label=key_label
         )

@@ -7,7 +7,7 @@ import typer
 
 from ca_core.status.errors import ResponderRefused
 from ca_core.status.outside_responders import MAX_CERTIFICATE_BYTES
-from idp.commands.shared import ConfigOption, opened, operator
+from idp.commands.shared import ConfigOption, opened, operator, read_bounded
 from idp.main.continuity import outside_responders
 
 AuthorityOption = Annotated[str, typer.Option(help="The imported authority's slug.")]
@@ -32,10 +32,6 @@ def responder_certificate(
 ) -> None:
     """Takes that certificate in; OCSP is answered with it at once."""
     with opened(config, durable=True) as ca:
-        try:
-            with certificate.open("rb") as file:
-                octets = file.read(MAX_CERTIFICATE_BYTES + 1)
-        except OSError as error:
-            raise ResponderRefused(str(error.strerror)) from error
+        octets = read_bounded(certificate, MAX_CERTIFICATE_BYTES, ResponderRefused)
         taken = outside_responders(ca).accept(octets, authority, actor=operator())
         print(f"{authority}: OCSP is answered here until {taken.not_valid_after_utc:%Y-%m-%d}")

@@ -30,6 +30,15 @@ def command_group(help_text: str) -> typer.Typer:
     return typer.Typer(help=help_text, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def read_bounded(path: Path, limit: int, refused: type[DomainError]) -> bytes:
+    """A file's octets; of a larger one, one more than the limit. Raises: `refused`, where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise refused(str(error.strerror)) from error
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """A broken rule becomes its code and reason on stderr, and exit status 1."""
