@@ -1,8 +1,10 @@
 """OCSP answers in memory as whole HTTP answers, for `FromMemoryProtocol` to write."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote
 
+from ca_core.kernel.web.hop import Call, Hop
 from ca_core.status.ocsp import OcspResponder
 from ca_core.status.ocsp_answers import OcspAnswer
 from ca_core.status.ocsp_web import MAX_GET_CHARACTERS, PATH, answer_headers, parse_ocsp_path
@@ -14,14 +16,15 @@ _TARGETS = 8_192
 
 
 class OcspMemory:
-    """A `FromMemory` over the responder's answers. What it does not have, or not fresh, `OcspEndpoint` answers.
+    """A `FromMemory` over the responder's answers. What it does not have, or not fresh, it asks the responder for.
 
     Used by one event loop. Of a GET it remembers which request its target spells, so as not to decode it again: at
     most 8,192 targets, each of which had an answer.
     """
 
-    def __init__(self, ocsp: OcspResponder) -> None:
+    def __init__(self, ocsp: OcspResponder, hop: Hop) -> None:
         self._ocsp = ocsp
+        self._hop = hop
         self._requests: dict[bytes, bytes] = {}
 
     @property
@@ -42,9 +45,8 @@ class OcspMemory:
         if request_der is not None:
             answer = self._ocsp.remembered(request_der)
             return None if answer is None else _octets(answer)
-        try:
-            request_der = parse_ocsp_path(unquote(target[len(_BELOW) :].decode("ascii")))
-        except ValueError:
+        request_der = _spelled(target)
+        if request_der is None:
             return None
         answer = self._ocsp.remembered(request_der)
         if answer is None:
@@ -53,6 +55,29 @@ class OcspMemory:
             del self._requests[next(iter(self._requests))]
         self._requests[target] = request_der
         return _octets(answer)
+
+    def begin(self, method: bytes, target: bytes, body: bytes, told: Callable[[bytes], None]) -> bool:
+        """Asks `respond`, where statements are run. A path that spells no request is `OcspEndpoint`'s to refuse."""
+        request_der = body if method == b"POST" else _spelled(target)
+        if request_der is None:
+            return False
+
+        def settled(call: Call) -> None:
+            answer: OcspAnswer = call.result
+            if isinstance(call.error, Exception):
+                answer = self._ocsp.failed(call.error)
+            told(_octets(answer))
+
+        self._hop.start(lambda: self._ocsp.respond(request_der), settled)
+        return True
+
+
+def _spelled(target: bytes) -> bytes | None:
+    """The request that a GET's target spells."""
+    try:
+        return parse_ocsp_path(unquote(target[len(_BELOW) :].decode("ascii")))
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=8_192)

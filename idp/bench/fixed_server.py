@@ -6,6 +6,7 @@ the protocol, as `citizenid serve` gives OCSP answers that it has; or `asgi`, by
 
 import json
 import sys
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -50,6 +51,9 @@ class FixedOctets:
 
     def find(self, method: bytes, target: bytes, body: bytes) -> bytes | None:
         return self._whole
+
+    def begin(self, method: bytes, target: bytes, body: bytes, told: Callable[[bytes], None]) -> bool:
+        return False
 
 
 def main() -> None:

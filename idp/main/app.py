@@ -127,7 +127,7 @@ def _status_routes(ca: CertificationAuthority, hop: Hop) -> list[Route]:
 def _with_ocsp(ca: CertificationAuthority, app: Outermost) -> Outermost:
     hop = Hop(ca.database)
     ca.ocsp.ask_ahead_by(hop.begin)
-    first = OcspFirst(app, OcspEndpoint(ca.ocsp, hop), OcspMemory(ca.ocsp))
+    first = OcspFirst(app, OcspEndpoint(ca.ocsp, hop), OcspMemory(ca.ocsp, hop))
     return Outermost(first, direct=app.direct, from_memory=first.from_memory)
 
 

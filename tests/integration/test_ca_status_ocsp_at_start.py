@@ -76,7 +76,8 @@ class Node:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        app = OcspFirst(behind, OcspEndpoint(self.ocsp, Hop(self.database)), OcspMemory(self.ocsp))
+        hop = Hop(self.database)
+        app = OcspFirst(behind, OcspEndpoint(self.ocsp, hop), OcspMemory(self.ocsp, hop))
         path = f"/pki/ocsp/{b64encode(octets).decode()}" if get else "/pki/ocsp"
         asyncio.run(
             app({"type": "http", "method": "GET" if get else "POST", "path": path, "headers": []}, receive, send)

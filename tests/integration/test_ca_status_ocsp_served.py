@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from ca_core.audit import AuditLog
 from ca_core.kernel.database import Database
-from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.direct_protocol import DirectProtocol
 from ca_core.kernel.web.hop import Hop
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import OcspAnswer, OcspResponder, OcspSettings, Responders, StatusService
@@ -104,13 +104,14 @@ def served(database: Database, clock: FakeClock, rng: SeededRng) -> Iterator[Ser
         await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    app = OcspFirst(behind, OcspEndpoint(responder, Hop(database)), OcspMemory(responder))
+    hop = Hop(database)
+    app = OcspFirst(behind, OcspEndpoint(responder, hop), OcspMemory(responder, hop))
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
         port=world.port,
         loop="uvloop",
-        http=FromMemoryProtocol,
+        http=DirectProtocol,
         ws="none",
         lifespan="off",
         access_log=False,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -19,13 +19,15 @@ _TURNS = 40
 class Application:
     """Answers each request with a digest of all that the application sees of it; more than MAX_BODY with 413.
 
-    As a `FromMemory` it has the same answers to what is under /memory, unless the request names `absent`. `by_app` and
-    `by_memory` count who answered. Answers that are the application's alone tell what headers it saw. A request for
-    /wait is answered when `release` is set.
+    As a `FromMemory` it has the same answers to what is under /memory, unless the request names `absent`; where the
+    target names `later`, whoever calls what then lies in `begun` has it told. `by_app` and `by_memory` count who
+    answered. Answers that are the application's alone tell what headers it saw. A request for /wait is answered when
+    `release` is set.
     """
 
     def __init__(self) -> None:
         self.by_app = self.by_memory = 0
+        self.begun: list[Callable[[], None]] = []
         self.release = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,10 +63,19 @@ class Application:
         return method in (b"GET", b"POST") and target.startswith(b"/memory") and b"?" not in target
 
     def find(self, method: bytes, target: bytes, body: bytes) -> bytes | None:
-        if b"absent" in target or b"absent" in body:
+        if b"absent" in target or b"absent" in body or b"later" in target:
             return None
         if b"broken" in target:
             raise LookupError("a fault of memory's own")
+        return self._octets(method, target, body)
+
+    def begin(self, method: bytes, target: bytes, body: bytes, told: Callable[[bytes], None]) -> bool:
+        if b"later" not in target:
+            return False
+        self.begun.append(lambda: told(self._octets(method, target, body)))
+        return True
+
+    def _octets(self, method: bytes, target: bytes, body: bytes) -> bytes:
         self.by_memory += 1
         content = _content(method.decode(), target, body if method == b"POST" else b"")
         lines = [b"%b: %b\r\n" % header for header in _headers(content)]

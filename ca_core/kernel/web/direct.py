@@ -19,7 +19,7 @@ from ca_core.kernel.web.hop import Call, Hop
 from ca_core.kernel.web.security import SecurityHeaders, new_request_id, request_id_of
 from ca_core.kernel.web.whole import Answer, WholeRequest
 
-_CLOSE = b"connection: close\r\n"
+CLOSE = b"connection: close\r\n"
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -128,7 +128,7 @@ class Direct:
             b"".join([b"%b: %b\r\n" % header for header in headers]),
             self._security.lines(headers),
             request_id.encode("ascii"),
-            b"" if keep_alive else _CLOSE,
+            b"" if keep_alive else CLOSE,
             answer.body,
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ca_core.kernel.web.direct import Direct, DirectEndpoint
+from ca_core.kernel.web.direct import CLOSE, Direct, DirectEndpoint
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
 from ca_core.kernel.web.whole import Answer, WholeRequest
 
@@ -53,7 +53,7 @@ class DirectProtocol(FromMemoryProtocol):
     def _take(self, body: bytes) -> bool:
         direct, endpoint = self._direct, self._endpoint
         if direct is None or endpoint is None:
-            return super()._take(body)
+            return super()._take(body) or self._is_begun(body)
         request = WholeRequest(
             self.parser.get_method().decode("ascii"),
             self._path.decode("ascii"),
@@ -67,9 +67,19 @@ class DirectProtocol(FromMemoryProtocol):
         self.cycle = pending  # type: ignore[assignment]  # of a cycle it has what uvicorn's protocol uses
         return True
 
-    def answered(self, pending: "Pending", outcome: Answer | BaseException) -> None:
+    def _is_begun(self, body: bytes) -> bool:
+        """What memory does not have, and whoever fills it answers a little later."""
+        if self._memory is None:
+            return False
+        pending = Pending(self, "")
+        if not self._memory.begin(self.parser.get_method(), self.url, body, pending.told):
+            return False
+        self.cycle = pending  # type: ignore[assignment]  # likewise
+        return True
+
+    def answered(self, pending: "Pending", outcome: Answer | bytes | BaseException) -> None:
         """Writes what came of a request, unless nobody is there to read it, and goes on to the next."""
-        if pending.disconnected or self._direct is None:
+        if pending.disconnected:
             return
         if self.transport.is_closing():
             self.server_state.total_requests += 1
@@ -77,8 +87,7 @@ class DirectProtocol(FromMemoryProtocol):
         try:
             if isinstance(outcome, BaseException):
                 raise outcome
-            octets = self._direct.octets(outcome, pending.request_id, keep_alive=pending.keep_alive)
-            self._write(outcome.status, octets)
+            self._write_outcome(outcome, pending)
         except BaseException as error:
             self.logger.error("Exception in a direct endpoint", exc_info=error)
             pending.keep_alive = False
@@ -92,9 +101,16 @@ class DirectProtocol(FromMemoryProtocol):
             self.flow.resume_reading()
             self._rest()
 
+    def _write_outcome(self, outcome: Answer | bytes, pending: "Pending") -> None:
+        if isinstance(outcome, bytes):
+            self._write(200, outcome if pending.keep_alive else CLOSE + outcome)
+        elif self._direct is not None:
+            octets = self._direct.octets(outcome, pending.request_id, keep_alive=pending.keep_alive)
+            self._write(outcome.status, octets)
+
 
 class Pending:
-    """In the place of a RequestResponseCycle: a request that a direct endpoint is answering."""
+    """In the place of a RequestResponseCycle: a request that is answered without one."""
 
     __slots__ = ("_protocol", "disconnected", "keep_alive", "message_event", "request_id", "response_complete")
 
@@ -106,7 +122,7 @@ class Pending:
         self.response_complete = False
         self.message_event = _NOBODY_WAITS
 
-    def told(self, outcome: Answer | BaseException) -> None:
+    def told(self, outcome: Answer | bytes | BaseException) -> None:
         self.response_complete = True
         self._protocol.answered(self, outcome)
 

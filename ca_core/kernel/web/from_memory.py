@@ -4,6 +4,7 @@ Those cost more than such an answer (docs/adr/0015).
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from uvicorn.config import Config
@@ -28,8 +29,11 @@ class FromMemory(Protocol):
     def find(self, method: bytes, target: bytes, body: bytes) -> bytes | None:
         """A 200 answer's octets behind the Date header: header lines with Content-Length, an empty line, the body.
 
-        None: the application answers.
+        None: `begin` is asked.
         """
+
+    def begin(self, method: bytes, target: bytes, body: bytes, told: Callable[[bytes], None]) -> bool:
+        """Whether such octets are told later, once, on the event loop. False: the application answers."""
 
 
 class FromMemoryProtocol(HoldingProtocol):

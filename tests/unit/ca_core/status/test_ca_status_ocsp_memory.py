@@ -12,14 +12,15 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ca_core.kernel.database import Database, sqlite_url
-from ca_core.kernel.web.from_memory import FromMemoryProtocol
+from ca_core.kernel.web.direct_protocol import DirectProtocol
 from ca_core.kernel.web.hop import Hop
 from ca_core.status import OcspAnswer, OcspResponder, ocsp_memory
 from ca_core.status.ocsp_answers import SignedAnswer
 from ca_core.status.ocsp_memory import OcspMemory
 from ca_core.status.ocsp_web import OcspEndpoint, OcspFirst
+from support.direct_wire import GatedHop
 from support.fakes import FakeClock
-from support.http_wire import Peer
+from support.http_wire import Peer, without_access_log
 
 KNOWN = bytes(range(240, 256)) * 3  # its base64 has +, / and no padding
 ODD = KNOWN + b"\xfe"  # likewise, padded
@@ -60,8 +61,8 @@ def responder(clock: FakeClock) -> Responder:
     return Responder(clock)
 
 
-def memory_of(responder: Responder) -> OcspMemory:
-    return OcspMemory(cast(OcspResponder, responder))
+def memory_of(responder: Responder, hop: Hop | None = None) -> OcspMemory:
+    return OcspMemory(cast(OcspResponder, responder), hop or GatedHop())
 
 
 def get(request: bytes, *, safe: str = "") -> bytes:
@@ -73,10 +74,12 @@ def exchange(folder: Path, responder: Responder, protocol: type[HttpToolsProtoco
         await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
+    without_access_log()
+
     async def run() -> bytes:
         endpoint: Any = OcspEndpoint
         hop = Hop(Database.open(sqlite_url(folder / "unused.db")))
-        peer = Peer(protocol, OcspFirst(behind, endpoint(responder, hop), memory_of(responder)))
+        peer = Peer(protocol, OcspFirst(behind, endpoint(responder, hop), memory_of(responder, hop)))
         await peer.send(octets)
         peer.end()
         return peer.octets
@@ -99,12 +102,25 @@ def test_an_answer_in_memory_is_the_endpoints_own(
 ) -> None:
     assert memory_of(responder).takes(method.encode(), target)
     asked = b"%b %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (method.encode(), target, len(body), body)
-    ours = exchange(tmp_path, responder, FromMemoryProtocol, asked * 2)
+    ours = exchange(tmp_path, responder, DirectProtocol, asked * 2)
     assert ours == exchange(tmp_path, responder, HttpToolsProtocol, asked * 2)
     assert ours.count(b"cache-control: public, max-age=60, no-transform, must-revalidate\r\n") == 2
     assert ours.count(b"etag: ") == ours.count(b"expires: ") == ours.count(b"last-modified: ") == 2
     assert ours.endswith(responder.answers[KNOWN if KNOWN in (body, ours[-len(KNOWN) :]) else ODD].der)
     assert responder.asked == 0
+
+
+@pytest.mark.parametrize(("method", "target", "body"), [("POST", b"/pki/ocsp", b"new"), ("GET", get(b"new"), b"")])
+def test_an_answer_that_is_not_in_memory_is_the_endpoints_own(
+    tmp_path: Path, responder: Responder, monkeypatch: pytest.MonkeyPatch, method: str, target: bytes, body: bytes
+) -> None:
+    asked = b"%b %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (method.encode(), target, len(body), body)
+    theirs = exchange(tmp_path, responder, HttpToolsProtocol, asked)
+    monkeypatch.delattr(OcspEndpoint, "__call__")
+    ours = exchange(tmp_path, responder, DirectProtocol, asked)
+    assert responder.asked == 2
+    assert ours == theirs
+    assert ours.endswith(b"\r\ncache-control: no-store\r\n\r\nlive")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +140,7 @@ def test_an_answer_in_memory_is_the_endpoints_own(
     ],
 )
 def test_everything_else_is_answered_as_before(tmp_path: Path, responder: Responder, asked: bytes) -> None:
-    ours = exchange(tmp_path, responder, FromMemoryProtocol, asked)
+    ours = exchange(tmp_path, responder, DirectProtocol, asked)
     assert ours == exchange(tmp_path, responder, HttpToolsProtocol, asked)
     assert ours.startswith(b"HTTP/1.1 ")
 
