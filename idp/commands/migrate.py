@@ -88,7 +88,7 @@ def permit_responders(authority: AuthorityOption, config: ConfigOption = None) -
     with opened(config, durable=True) as ca:
         service = _service(ca, with_holders=False)
         permitted = service.authorities.permit_responders(authority, ca.key_store, actor=operator())
-    print(f"{authority}: {'the worker makes its responder within the hour' if permitted else 'was permitted before'}")
+    print(f"{authority}: {'its responder is made within the hour' if permitted else 'was permitted before'}")
 
 
 @app.command("report")
