@@ -55,7 +55,6 @@ _NEXT_ID = Statement(
         " (SELECT coalesce(max(id), 0) + 1 FROM certificates), false)"
     )
 )
-_HOLDER_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

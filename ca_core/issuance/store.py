@@ -159,11 +159,6 @@ _FIND = Statement(
         certificates.c.authority_id == bindparam("authority_id"), certificates.c.serial == bindparam("serial")
     )
 )
-_FIND_ID = Statement(
-    select(certificates.c.id).where(
-        certificates.c.authority_id == bindparam("authority_id"), certificates.c.serial == bindparam("serial")
-    )
-)
 _BY_ID = Statement(select(*_CERTIFICATE).where(certificates.c.id == bindparam("id")))
 _BY_REQUEST = Statement(select(*_CERTIFICATE).where(certificates.c.request_id == bindparam("request_id")))
 _BY_CARD = Statement(
@@ -179,11 +174,6 @@ _ADD_KEY = Statement(
         profile=bindparam("profile"),
         holder=bindparam("holder"),
         certified_at=bindparam("certified_at"),
-    )
-)
-_FIND_KEY = Statement(
-    select(certified_keys.c.profile, certified_keys.c.holder).where(
-        certified_keys.c.key_digest == bindparam("key_digest")
     )
 )
 _BLOCK_KEY = Statement(
@@ -234,11 +224,6 @@ class CertificateStore:
     def find(self, tx: Transaction, authority_id: int, serial: int) -> IssuedCertificate | None:
         """The certificate of that authority with that serial."""
         return _certificate(tx.one_or_none(_FIND, authority_id=authority_id, serial=serial_text(serial)))
-
-    def find_id(self, tx: Transaction, authority_id: int, serial: int) -> int | None:
-        """Its certificate_id alone, without reading the certificate."""
-        row = tx.one_or_none(_FIND_ID, authority_id=authority_id, serial=serial_text(serial))
-        return None if row is None else row[0]
 
     def by_id(self, tx: Transaction, certificate_id: int) -> IssuedCertificate | None:
         return _certificate(tx.one_or_none(_BY_ID, id=certificate_id))
@@ -345,14 +330,6 @@ class KeyState:
 
 class KeyRegister:
     """Keys that were certified, and keys that never are. By SHA-256 of the SubjectPublicKeyInfo."""
-
-    def find_use(self, tx: Transaction, key_digest: str) -> KeyUse | None:
-        row = tx.one_or_none(_FIND_KEY, key_digest=key_digest)
-        return None if row is None else KeyUse(*row)
-
-    def add_use(self, tx: Transaction, key_digest: str, use: KeyUse, now: datetime) -> None:
-        """Raises: Conflict, for a key that has a use."""
-        tx.execute(_ADD_KEY, key_digest=key_digest, profile=use.profile, holder=use.holder, certified_at=now)
 
     def state_of(self, tx: Transaction, key_digest: str) -> KeyState:
         """Both at once: whether the key is blocked, and what it was certified for."""

@@ -4,7 +4,6 @@ from contextlib import suppress
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -12,6 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.service import AuditLog
 from ca_core.authorities.model import Authority
+from ca_core.issuance.handed_over import is_issued_by, read_certificate
 from ca_core.issuance.past import ForeignCertificate, PastCertificates
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
@@ -24,7 +24,6 @@ from ca_core.status import ocsp_store
 from ca_core.status.errors import ResponderRefused
 from ca_core.status.ports import Authorities
 
-MAX_CERTIFICATE_BYTES = 16_384
 _PROFILE = "ocsp-responder"
 
 
@@ -79,10 +78,8 @@ class OutsideResponders:
         """
         authority = self._outside(slug)
         certificate, public_key = self._parse(octets)
-        try:
-            certificate.verify_directly_issued_by(authority.certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
-            raise ResponderRefused(f"{slug} did not issue it") from error
+        if not is_issued_by(certificate, authority.certificate):
+            raise ResponderRefused(f"{slug} did not issue it")
         if self._is_here(authority, certificate):
             return certificate
         try:
@@ -119,24 +116,11 @@ class OutsideResponders:
         return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def _parse(self, octets: bytes) -> tuple[x509.Certificate, PublicKey]:
-        if not 0 < len(octets) <= MAX_CERTIFICATE_BYTES:
-            raise ResponderRefused("size")
         try:
-            is_pem = octets.lstrip().startswith(b"-----BEGIN")
-            certificate = x509.load_pem_x509_certificate(octets) if is_pem else x509.load_der_x509_certificate(octets)
-            extensions = [(one.value, one.critical) for one in certificate.extensions]
-            public_key = certificate.public_key()
-            now = self._clock()
-            is_current = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
-        except (
-            ValueError,
-            TypeError,
-            UnsupportedAlgorithm,
-            x509.DuplicateExtension,
-            x509.InvalidVersion,
-            x509.UnsupportedGeneralNameType,
-        ) as error:
-            raise ResponderRefused(type(error).__name__) from error
+            certificate, public_key = read_certificate(octets)
+        except ValueError as error:
+            raise ResponderRefused(str(error)) from error
+        extensions = [(one.value, one.critical) for one in certificate.extensions]
         values = {type(value): value for value, _ in extensions}
         purposes = values.get(x509.ExtendedKeyUsage)
         if not isinstance(purposes, x509.ExtendedKeyUsage) or list(purposes) != [ExtendedKeyUsageOID.OCSP_SIGNING]:
@@ -148,10 +132,8 @@ class OutsideResponders:
             raise ResponderRefused("its key usage is not digitalSignature")
         if any(is_critical and isinstance(value, x509.UnrecognizedExtension) for value, is_critical in extensions):
             raise ResponderRefused("a critical extension that is not known")
-        if not is_current:
+        if not certificate.not_valid_before_utc <= self._clock() < certificate.not_valid_after_utc:
             raise ResponderRefused("not valid now")
-        if not isinstance(public_key, PublicKey) or certificate.serial_number <= 0:
-            raise ResponderRefused("key type or serial")
         return certificate, public_key
 
     def _label_of(self, public_key: PublicKey, authority: Authority) -> str:

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ca_core.migration.authorities import MAX_CERTIFICATE_BYTES
+from ca_core.issuance.handed_over import MAX_CERTIFICATE_BYTES
 from ca_core.migration.errors import SourceRefused
 from ca_core.migration.journal import refused_entries, reports
 from ca_core.migration.model import ImportReport

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ca_core.issuance.handed_over import MAX_CERTIFICATE_BYTES
 from ca_core.status.errors import ResponderRefused
-from ca_core.status.outside_responders import MAX_CERTIFICATE_BYTES
 from idp.commands.shared import ConfigOption, opened, operator, read_bounded
 from idp.main.continuity import outside_responders
 

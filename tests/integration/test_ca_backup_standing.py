@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ca_core.audit import AuditSequencer
 from ca_core.audit.origins import LogOrigin, current_origin
@@ -304,12 +305,17 @@ def test_a_restore_that_is_unfinished_is_no_case_for_it(guarded: Guarded, clock:
 def test_where_the_journal_is_away_the_start_does_not_wait_for_it(guarded: Guarded, tmp_path: Path) -> None:
     issued = issue(guarded, 1)
     (tmp_path / "second").rename(tmp_path / "away")
-    start(guarded)
-    (tmp_path / "second").mkdir()
-    start(guarded)
+    with capture_logs() as said:
+        start(guarded)
+        (tmp_path / "second").mkdir()
+        start(guarded)
+    assert [line["event"] for line in said] == ["second_place_not_compared"] * 2
     shutil.rmtree(tmp_path / "second")
     (tmp_path / "away").rename(tmp_path / "second")
     revoke(guarded, issued)
+    with capture_logs() as said:
+        start(guarded)
+    assert said == []
 
 
 def test_the_journals_first_files_may_be_gone_where_an_older_backup_is_named(

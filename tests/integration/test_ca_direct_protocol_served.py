@@ -1,7 +1,6 @@
 """Direct endpoints and answers in memory on real sockets, in plain http and under TLS."""
 
 import asyncio
-import datetime
 import re
 import socket
 import ssl
@@ -9,23 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ca_core.kernel.clock import system_clock
 from ca_core.kernel.web.direct_protocol import DirectProtocol
 from ca_core.kernel.web.hop import Call
 from support.direct_wire import MAX_BODY, DirectApplication, GatedHop
 from support.http_wire import Application, without_access_log
+from support.local_tls import local_certificate
 from support.processes import free_port
+from support.served import served_by
 
 PATIENCE_S = 10
 
@@ -67,55 +62,13 @@ class Served:
 
 @pytest.fixture(params=["plain", "tls"])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    hop, memory, is_tls = Gate(), Application(), request.param == "tls"
+    hop, memory = Gate(), Application()
     hop.is_open = True
     app = DirectApplication(hop, from_memory=memory)
-    chain, key = _self_signed(tmp_path)
-    port = free_port()
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=port,
-        loop="uvloop",
-        http=DirectProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        proxy_headers=False,
-        log_level="error",
-        ssl_certfile=str(chain) if is_tls else None,
-        ssl_keyfile=str(key) if is_tls else None,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    _until(lambda: server.started)
-    yield Served(port, app, memory, hop, server, chain if is_tls else None)
-    hop.is_open = True
-    server.should_exit = True
-    thread.join(PATIENCE_S)
-    assert not thread.is_alive()
-
-
-def _self_signed(folder: Path) -> tuple[Path, Path]:
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = system_clock()
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=True)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    chain, private = folder / "chain.pem", folder / "key.pem"
-    chain.write_bytes(made.public_bytes(Encoding.PEM))
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return chain, private
+    tls, port = local_certificate(tmp_path) if request.param == "tls" else None, free_port()
+    with served_by(DirectProtocol, app, port, tls) as server:
+        yield Served(port, app, memory, hop, server, None if tls is None else tls[0])
+        hop.is_open = True
 
 
 def _until(is_so: Callable[[], bool]) -> None:

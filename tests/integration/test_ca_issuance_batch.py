@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 from sqlalchemy import select
 
-from ca_core.audit.store import events
 from ca_core.issuance import (
-    IssuanceRequest,
     IssuedCertificate,
     KeyBlocked,
     KeyReused,
@@ -33,47 +30,18 @@ from ca_core.issuance.backlog import LintBacklogService
 from ca_core.issuance.checkpoint import Step
 from ca_core.issuance.lint import Linter
 from ca_core.issuance.model import LintMode
-from ca_core.issuance.store import certificates, intents
-from ca_core.kernel.database import Database, Row, Statement
+from ca_core.issuance.store import certificates
+from ca_core.kernel.database import Database, Statement
 from ca_core.kernel.errors import Unavailable
 from ca_core.keys import KeyAlgorithm, PrivateKey, SoftwareKeyStore
 from ca_core.keys.hsm_keys import HsmEcPrivateKey
 from support.fakes import FakeClock, SeededRng
+from support.issuance_rows import EVENTS, INTENTS, issued, requests, rows, verify_whole
 from support.pki import MemoryKeyStore, World, ceremony, citizen_request, make_world, new_key
 from support.pki_child import PASSPHRASE, batch_requests
 
 TESTS = Path(__file__).parents[1]
-INTENTS = Statement(select(intents.c.request_id, intents.c.authority_id, intents.c.serial, intents.c.completed_at))
-CERTIFICATES = Statement(
-    select(certificates.c.request_id, certificates.c.authority_id, certificates.c.serial, certificates.c.der)
-)
 LINTED = Statement(select(certificates.c.lint, certificates.c.linted_at, certificates.c.lint_findings))
-EVENTS = Statement(select(events.c.name, events.c.request_id, events.c.subject))
-
-
-def rows(database: Database, statement: Statement) -> list[Row]:
-    with database.read() as tx:
-        return tx.all(statement)
-
-
-def requests(count: int, prefix: str = "b") -> list[IssuanceRequest]:
-    return [citizen_request(f"{prefix}{index}", card_number=f"{index:016d}") for index in range(count)]
-
-
-def issued(outcomes: Sequence[IssuedCertificate | Exception]) -> list[IssuedCertificate]:
-    """All of them are certificates."""
-    assert all(isinstance(outcome, IssuedCertificate) for outcome in outcomes), outcomes
-    return [outcome for outcome in outcomes if isinstance(outcome, IssuedCertificate)]
-
-
-def verify_whole(database: Database) -> None:
-    """Every intent is one certificate with one event; no serial of an authority stands twice."""
-    known = rows(database, INTENTS)
-    assert all(row[3] is not None for row in known)
-    assert sorted(row[:3] for row in known) == sorted(row[:3] for row in rows(database, CERTIFICATES))
-    assert len({row[1:3] for row in known}) == len(known)
-    told = [row[1] for row in rows(database, EVENTS) if row[0] == "certificate.issued"]
-    assert sorted(told) == sorted(row[0] for row in known)
 
 
 @pytest.fixture

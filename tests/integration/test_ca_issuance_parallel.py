@@ -12,56 +12,26 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
-from sqlalchemy import select
 
-from ca_core.audit.store import events
-from ca_core.issuance import IssuanceRequest, IssuedCertificate
+from ca_core.issuance import IssuedCertificate
 from ca_core.issuance.checkpoint import Step
 from ca_core.issuance.draft import Draft
 from ca_core.issuance.errors import LintRefused
 from ca_core.issuance.lint import LintedRequest, Linter
 from ca_core.issuance.model import LintMode
 from ca_core.issuance.signer import HELPERS
-from ca_core.issuance.store import certificates, intents
-from ca_core.kernel.database import Database, Row, Statement
+from ca_core.kernel.database import Database
 from ca_core.kernel.errors import Unavailable
 from ca_core.keys import KeyAlgorithm, PrivateKey, SoftwareKeyStore
 from ca_core.keys.hsm_keys import HsmEcPrivateKey, HsmRsaPrivateKey
 from support.fakes import FakeClock, SeededRng
+from support.issuance_rows import INTENTS, issued, requests, rows, verify_whole
 from support.pki import MemoryKeyStore, World, ceremony, citizen_request, make_world, new_key
 from support.pki_child import PASSPHRASE, batch_requests
 
 TESTS = Path(__file__).parents[1]
 THREADS = HELPERS + 1
 PATIENCE_S = 60
-INTENTS = Statement(select(intents.c.request_id, intents.c.authority_id, intents.c.serial, intents.c.completed_at))
-CERTIFICATES = Statement(select(certificates.c.request_id, certificates.c.authority_id, certificates.c.serial))
-EVENTS = Statement(select(events.c.name, events.c.request_id))
-
-
-def rows(database: Database, statement: Statement) -> list[Row]:
-    with database.read() as tx:
-        return tx.all(statement)
-
-
-def requests(count: int) -> list[IssuanceRequest]:
-    return [citizen_request(f"p{index}", card_number=f"{index:016d}") for index in range(count)]
-
-
-def issued(outcomes: Sequence[IssuedCertificate | Exception]) -> list[IssuedCertificate]:
-    """All of them are certificates."""
-    assert all(isinstance(outcome, IssuedCertificate) for outcome in outcomes), outcomes
-    return [outcome for outcome in outcomes if isinstance(outcome, IssuedCertificate)]
-
-
-def verify_whole(database: Database) -> None:
-    """Every intent is one certificate with one event; no serial of an authority stands twice."""
-    known = rows(database, INTENTS)
-    assert all(row[3] is not None for row in known)
-    assert sorted(row[:3] for row in known) == sorted(tuple(row) for row in rows(database, CERTIFICATES))
-    assert len({row[1:3] for row in known}) == len(known)
-    told = [row[1] for row in rows(database, EVENTS) if row[0] == "certificate.issued"]
-    assert sorted(told) == sorted(row[0] for row in known)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +112,7 @@ def test_an_rsa_batch_is_signed_at_one_time_and_answered_in_order(
 
     token.gate = wait_for_the_others
     interval, running = sys.getswitchinterval(), threading.active_count()
-    wanted = requests(7)
+    wanted = requests(7, "p")
     outcomes = issued(world.issuance.issue_many(wanted, lint=mode, batch_size=4))
     assert [one.card_number for one in outcomes] == [request.card_number for request in wanted]
     authority = world.registry.by_slug("citizen-g1").certificate
@@ -157,7 +127,7 @@ def test_an_ecdsa_batch_is_signed_by_one_thread(database: Database, clock: FakeC
     token = GatedKeyStore()
     world = make_world(database, clock, rng, key_store=token)
     token.gate = lambda _number: None
-    issued(world.issuance.issue_many(requests(6)))
+    issued(world.issuance.issue_many(requests(6, "p")))
     assert (token.made, len(token.threads)) == (6, 1)
 
 
@@ -176,7 +146,7 @@ def test_a_token_that_goes_away_while_several_threads_sign(
         assert is_gone.wait(PATIENCE_S)
 
     token.gate = leave
-    wanted = requests(9)
+    wanted = requests(9, "p")
     outcomes = world.issuance.issue_many(wanted, batch_size=9)
     recorded = [outcome for outcome in outcomes if isinstance(outcome, IssuedCertificate)]
     assert token.made == len(recorded) == THREADS - 1
@@ -204,7 +174,7 @@ def test_one_that_the_linter_refuses_is_neither_intended_nor_signed_and_disturbs
 
     monkeypatch.setattr(Linter, "lint", refusing)
     token.gate = lambda _number: None
-    wanted = requests(8)
+    wanted = requests(8, "p")
     wanted[5] = citizen_request("p5", card_number=f"{5:016d}", subject_serial_number=refused_number.decode())
     outcomes = world.issuance.issue_many(wanted, batch_size=4)
     assert isinstance(outcomes[5], LintRefused)
@@ -228,7 +198,7 @@ def test_a_thread_that_dies_ends_the_batch_only_when_nobody_signs_any_more(
     token.gate = lambda _number: None
     dying = World(database, clock, rng, key_store=token, checkpoint=die).issuance
     with pytest.raises(Died):
-        dying.issue_many(requests(12))
+        dying.issue_many(requests(12, "p"))
     begun = token.begun
     assert token.made == begun <= THREADS
     assert not any(thread.name.startswith("sign") for thread in threading.enumerate())

@@ -367,6 +367,21 @@ def test_authorities_are_found_by_key_and_need_their_issuer(
     assert rows(database, "SELECT count(*) FROM ca_authorities") == [(3,)]
 
 
+@pytest.mark.parametrize("slug", ["root", "g1"])
+def test_an_authority_signed_by_an_algorithm_that_nobody_knows_is_refused(
+    database: Database, clock: FakeClock, rng: SeededRng, house: OldHouse, slug: str
+) -> None:
+    service = moving_in(database, clock, rng)
+    if slug != "root":
+        service.authorities.add(house.authorities["root"].public_bytes(Encoding.DER), slug="old-root", actor=ACTOR)
+    octets = house.authorities[slug].public_bytes(Encoding.DER)
+    ecdsa_with_sha256 = bytes.fromhex("06082a8648ce3d040302")
+    assert octets.count(ecdsa_with_sha256) == 2
+    strange = octets.replace(ecdsa_with_sha256, ecdsa_with_sha256[:-1] + b"\x63")
+    with pytest.raises(AuthorityRefused, match="no authority that is here issued it"):
+        service.authorities.add(strange, slug="strange", actor=ACTOR)
+
+
 def test_an_authority_without_its_key_is_status_only_and_disturbs_no_other(
     database: Database, service: MigrationService, clock: FakeClock, rng: SeededRng
 ) -> None:

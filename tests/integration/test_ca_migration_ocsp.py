@@ -20,6 +20,7 @@ from ca_core.audit import AuditLog
 from ca_core.authorities import AuthorityRegistry
 from ca_core.authorities.errors import AuthorityNotImported
 from ca_core.issuance import CertificateStore
+from ca_core.issuance.handed_over import MAX_CERTIFICATE_BYTES
 from ca_core.issuance.past import PastCertificates
 from ca_core.kernel.database import Database
 from ca_core.kernel.rng import Rng
@@ -28,7 +29,7 @@ from ca_core.migration.errors import AuthorityRefused
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import OcspResponder, Responders, StatusService
 from ca_core.status.errors import ResponderRefused
-from ca_core.status.outside_responders import MAX_CERTIFICATE_BYTES, OutsideResponders
+from ca_core.status.outside_responders import OutsideResponders
 from support.audit_refusal import contents
 from support.fakes import START, FakeClock, SeededRng
 from support.moving_in import ACTOR, moving_in

@@ -1,15 +1,12 @@
 """OCSP over real sockets from a real server, on both databases: from memory, around it, and after a revocation."""
 
 import socket
-import threading
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import pytest
-import uvicorn
 from cryptography.x509 import ocsp
 from cryptography.x509.ocsp import OCSPCertStatus
 from starlette.types import Receive, Scope, Send
@@ -26,6 +23,7 @@ from support.fakes import FakeClock, SeededRng
 from support.http_wire import without_access_log
 from support.ocsp_requests import ocsp_request
 from support.processes import free_port
+from support.served import served_by
 from support.small_pki import RequestIssuer, SmallPki
 
 ACTOR = "operator:7"
@@ -106,31 +104,10 @@ def served(database: Database, clock: FakeClock, rng: SeededRng) -> Iterator[Ser
 
     hop = Hop(database)
     app = OcspFirst(behind, OcspEndpoint(responder, hop), OcspMemory(responder, hop))
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=world.port,
-        loop="uvloop",
-        http=DirectProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        proxy_headers=False,
-        log_level="error",
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    yield world
-    for client in world.clients:
-        client.close()
-    server.should_exit = True
-    thread.join(10)
-    assert not thread.is_alive()
+    with served_by(DirectProtocol, app, world.port):
+        yield world
+        for client in world.clients:
+            client.close()
 
 
 def post(octets: bytes) -> bytes:

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ca_core.kernel.database import sqlite_url
 from ca_core.kernel.web.connection_bounds import OpenConnections
@@ -24,6 +22,7 @@ from idp.demo.bench_country import found_country
 from support.http_wire import Application
 from support.local_tls import client_context, local_certificate
 from support.processes import free_port, start, stop_group, wait_until
+from support.served import served_by
 
 CITIZENID = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "citizenid"
 PATIENCE_S = 20
@@ -145,33 +144,11 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def served(app: object, protocol: type[BoundedHttpProtocol], folder: Path, *, secured: bool) -> Iterator[Server]:
+def served(app: ASGIApp, protocol: type[BoundedHttpProtocol], folder: Path, *, secured: bool) -> Iterator[Server]:
     files = local_certificate(folder) if secured else None
     port = free_port()
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # an ASGI application
-        host="127.0.0.1",
-        port=port,
-        loop="uvloop",
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        proxy_headers=False,
-        log_level="error",
-        ssl_certfile=None if files is None else files[0],
-        ssl_keyfile=None if files is None else files[1],
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert reached(lambda: server.started)
-    try:
+    with served_by(protocol, app, port, files):
         yield Server(port, None if files is None else client_context(files[0]))
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
 
 
 @BOTH

@@ -21,7 +21,6 @@ from support.fakes import START
 from support.small_pki import CITIZEN_CA_NAME, ROOT_NAME, key_usage
 
 _RSA = rsa.generate_private_key(65537, 2048)  # one for every card of every test: making them is slow
-_POLICY = x509.PolicyInformation(x509.ObjectIdentifier(ASSURANCE_LEVEL_3), None)
 BEGIN, END = START - timedelta(days=900), START + timedelta(days=900)
 
 

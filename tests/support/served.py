@@ -3,9 +3,14 @@
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from support.processes import free_port
 
@@ -33,3 +38,37 @@ class served:
         self._server.should_exit = True
         self._thread.join(10)
         assert not self._thread.is_alive()
+
+
+@contextmanager
+def served_by(
+    protocol: type[HttpToolsProtocol], app: ASGIApp, port: int, tls: tuple[Path, Path] | None = None
+) -> Iterator[uvicorn.Server]:
+    """As `citizenid serve` serves: that class for HTTP, on uvloop. tls: a certificate's file and its key's."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        proxy_headers=False,
+        log_level="error",
+        ssl_certfile=None if tls is None else tls[0],
+        ssl_keyfile=None if tls is None else tls[1],
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()

@@ -159,10 +159,6 @@ class MemoryCertificates:
     def find(self, tx: Transaction, authority_id: int, serial: int) -> IssuedCertificate | None:
         return self.kept.get((authority_id, serial))
 
-    def find_id(self, tx: Transaction, authority_id: int, serial: int) -> int | None:
-        found = self.kept.get((authority_id, serial))
-        return None if found is None else found.certificate_id
-
 
 @dataclass
 class SmallPki:
