@@ -4,10 +4,11 @@ from collections.abc import Collection
 
 from pkilint.loader import RFC5280CertificateDocumentLoader
 from pkilint.pkix import certificate, extension, name
-from pkilint.validation import ValidationFindingSeverity
+from pkilint.validation import ValidationFindingSeverity, ValidatorContainer
 
 from ca_core.issuance.draft import Draft
 from ca_core.issuance.errors import LintRefused
+from ca_core.issuance.lint_visit import ByClass
 from ca_core.issuance.model import LintMode
 
 _SEAL = object()
@@ -28,21 +29,29 @@ class LintedRequest:
         self.mode = mode
 
 
-class Linter:
-    """The validators of pkilint for RFC 5280 certificates, built once and used for every certificate."""
+def pkilint_validators() -> ValidatorContainer:
+    """Those of pkilint's own command for RFC 5280 certificates, `lint_pkix_cert`."""
+    return certificate.create_pkix_certificate_validator_container(
+        certificate.create_decoding_validators(name.ATTRIBUTE_TYPE_MAPPINGS, extension.EXTENSION_MAPPINGS),
+        [
+            certificate.create_issuer_validator_container([]),
+            certificate.create_validity_validator_container(),
+            certificate.create_subject_validator_container([]),
+            certificate.create_extensions_validator_container([]),
+            certificate.create_spki_validator_container([]),
+        ],
+    )
 
-    def __init__(self) -> None:
+
+class Linter:
+    """The validators of pkilint for RFC 5280 certificates, built once and used for every certificate.
+
+    validators: pkilint's, to be asked in pkilint's own way; otherwise they are asked `ByClass`, for the same findings.
+    """
+
+    def __init__(self, validators: ValidatorContainer | None = None) -> None:
         self._loader = RFC5280CertificateDocumentLoader()
-        self._validator = certificate.create_pkix_certificate_validator_container(
-            certificate.create_decoding_validators(name.ATTRIBUTE_TYPE_MAPPINGS, extension.EXTENSION_MAPPINGS),
-            [
-                certificate.create_issuer_validator_container([]),
-                certificate.create_validity_validator_container(),
-                certificate.create_subject_validator_container([]),
-                certificate.create_extensions_validator_container([]),
-                certificate.create_spki_validator_container([]),
-            ],
-        )
+        self._validator = ByClass(pkilint_validators()) if validators is None else validators
 
     def lint(self, draft: Draft, *, waived: Collection[str] = ()) -> LintedRequest:
         """waived: codes of findings that the profile accepts. Raises: LintRefused, with all others above INFO."""

@@ -30,7 +30,7 @@ from ca_core.authorities.ceremony import run_ceremony
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.issuance import IssuanceRequest, IssuanceService
 from ca_core.issuance.authority_issuer import AuthorityIssuer
-from ca_core.issuance.lint import Linter
+from ca_core.issuance.lint import Linter, pkilint_validators
 from ca_core.issuance.model import IssuedCertificate, LintMode
 from ca_core.issuance.service import BATCH
 from ca_core.kernel.clock import system_clock
@@ -150,7 +150,7 @@ def _run(
             requests = [_request(next(numbers)) for _ in range(max(batch * 2, int(rate * turn_s)))]
             issued = _issue_all(service, ours, requests, lint, batch)
             if lint is LintMode.EVERY:
-                linter = Linter()
+                linter = Linter(pkilint_validators())
                 ders = itertools.cycle([one.certificate.public_bytes(Encoding.DER) for one in issued])
                 _measure(linting, turn_s / 2, lambda linter=linter, ders=ders: linter.findings(next(ders)))  # type: ignore[misc]  # defaults bind them
             _measure(raw, turn_s / 2, lambda: _sign(signing_key))
