@@ -5,6 +5,7 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from ca_core.kernel.web.hop import Call, Hop
+from ca_core.kernel.web.known_heads import KnownHeads
 from ca_core.status.ocsp import OcspResponder
 from ca_core.status.ocsp_answers import OcspAnswer
 from ca_core.status.ocsp_web import MAX_GET_CHARACTERS, PATH, answer_headers, parse_ocsp_path
@@ -26,6 +27,11 @@ class OcspMemory:
         self._ocsp = ocsp
         self._hop = hop
         self._requests: dict[bytes, bytes] = {}
+        self._heads = KnownHeads()
+
+    @property
+    def heads(self) -> KnownHeads:
+        return self._heads
 
     @property
     def max_body_bytes(self) -> int:

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from ca_core.kernel.web.direct_protocol import DirectProtocol
+from ca_core.kernel.web.known_heads import KnownHeads
 
 _MAX_BODY = 8_192
 
@@ -21,6 +22,7 @@ class FixedOctets:
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
+        self.heads = KnownHeads()
         self._headers = (
             (b"content-type", b"application/ocsp-response"),
             (b"cache-control", b"public, max-age=60, no-transform, must-revalidate"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
@@ -51,6 +51,15 @@ def requests(draw: st.DrawFn) -> bytes:
     return b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", body])
 
 
+@st.composite
+def for_memory(draw: st.DrawFn) -> bytes:
+    """One that memory answers; of the same head there may be several bodies."""
+    if draw(st.booleans()):
+        return b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % draw(st.sampled_from([b"/memory", b"/memory/a%2B"]))
+    body = draw(st.sampled_from([b"octets", b"others", b"absent", b"\r\n\r\n\r\n"]))
+    return b"POST /memory HTTP/1.1\r\nContent-Length: 6\r\n\r\n" + body
+
+
 @settings(max_examples=200, deadline=None)
 @given(asked=st.lists(requests(), min_size=1, max_size=4), cuts=st.lists(st.integers(0, 1_500), max_size=6))
 def test_the_same_answers(asked: list[bytes], cuts: list[int]) -> None:
@@ -60,6 +69,31 @@ def test_the_same_answers(asked: list[bytes], cuts: list[int]) -> None:
     theirs, _ = exchange(BoundedHttpProtocol, fragments)
     ours, _ = exchange(FromMemoryProtocol, fragments)
     assert ours == theirs
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    asked=st.lists(for_memory() | for_memory() | requests(), min_size=1, max_size=3),
+    pieces=st.lists(
+        st.tuples(
+            st.integers(0, 2), st.none() | st.integers(0, 400), st.sampled_from([b"", b"", b"\r\n", b"\r\n\r\n"])
+        ),
+        min_size=2,
+        max_size=8,
+    ),
+)
+def test_the_same_answers_to_heads_that_are_known(
+    asked: list[bytes], pieces: list[tuple[int, int | None, bytes]]
+) -> None:
+    """The same requests again and again: whole, cut somewhere, or with empty lines behind."""
+    fragments = []
+    for place, cut, behind in pieces:
+        request = asked[place % len(asked)] + behind
+        fragments += [request] if cut is None else [request[:cut], request[cut:]]
+    theirs, _ = exchange(BoundedHttpProtocol, fragments)
+    ours, app = exchange(FromMemoryProtocol, fragments)
+    assert ours == theirs
+    event(f"{min(app.by_memory, 3)} from memory")
 
 
 @settings(max_examples=200, deadline=None)

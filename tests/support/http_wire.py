@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from ca_core.kernel.web.known_heads import KnownHeads
+
 MAX_BODY = 64
 _TURNS = 40
 
@@ -27,6 +29,7 @@ class Application:
 
     def __init__(self) -> None:
         self.by_app = self.by_memory = 0
+        self.heads = KnownHeads()
         self.begun: list[Callable[[], None]] = []
         self.release = asyncio.Event()
 

@@ -41,6 +41,8 @@ class HoldingProtocol(BoundedHttpProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._is_plain = not self.access_log and not self.root_path and self.limit_concurrency is None
         self._is_holding = False
+        self._is_at_start = True
+        """Whether the parser stands where a request begins, behind one that was taken."""
         self._held: bytes | None = None
         self._bound = 0
         self._defaults: list[tuple[bytes, bytes]] | None = None
@@ -64,6 +66,7 @@ class HoldingProtocol(BoundedHttpProtocol):
         if not self._is_holding:
             super().on_message_begin()
             return
+        self._is_at_start = False
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -92,6 +95,7 @@ class HoldingProtocol(BoundedHttpProtocol):
         if self._held is not None:
             if self._is_taken(self._held):
                 self._held = None
+                self._is_at_start = True
                 self._request_is_over()
                 return
             self._let_go()
@@ -109,6 +113,11 @@ class HoldingProtocol(BoundedHttpProtocol):
             self._idle_timer.cancel()
             self._idle_timer = None
         super().connection_lost(exc)
+
+    def _is_ready(self) -> bool:
+        """No other request is being answered, and what is written now goes out."""
+        is_free = self.cycle is None or self.cycle.response_complete
+        return is_free and not self.flow.write_paused and not self.transport.is_closing()
 
     def _may_hold(self) -> bool:
         if self.cycle is not None and not self.cycle.response_complete:

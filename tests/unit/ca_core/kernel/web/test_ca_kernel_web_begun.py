@@ -60,6 +60,26 @@ def test_what_comes_behind_waits_for_it() -> None:
     connected(talk())
 
 
+def test_a_known_head_behind_it_waits_for_it_as_well() -> None:
+    async def talk() -> None:
+        app = Application()
+        peer = Peer(DirectProtocol, app)
+        await peer.send(AT_ONCE)
+        assert app.heads.find(AT_ONCE) is not None
+        before = len(peer.octets)
+        peer.protocol.data_received(POST)
+        peer.protocol.data_received(AT_ONCE)
+        await peer.settle()
+        assert len(peer.octets) == before
+        app.begun.pop()()
+        await peer.settle()
+        assert peer.octets.index(b"POST /memory/later") < peer.octets.rindex(b"GET /memory/here")
+        assert (app.by_memory, app.by_app) == (2, 1)
+        peer.end()
+
+    connected(talk())
+
+
 def test_a_client_that_left_hears_nothing() -> None:
     async def talk() -> None:
         app = Application()
