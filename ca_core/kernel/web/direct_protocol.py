@@ -1,10 +1,6 @@
 """Direct endpoints and answers in memory, served by the HTTP protocol without ASGI."""
 
-import asyncio
 from typing import Any
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from ca_core.kernel.web.direct import CLOSE, Direct, DirectEndpoint
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
@@ -27,14 +23,8 @@ class DirectProtocol(FromMemoryProtocol):
     shutdown and a lost connection are uvicorn's to keep.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as uvicorn's own
+        super().connection_made(transport)
         self._direct: Direct | None = getattr(self.app, ATTRIBUTE, None) if self._is_plain else None
         self._is_holding = self._is_holding or self._direct is not None
         self._endpoint: DirectEndpoint | None = None

@@ -3,12 +3,8 @@
 Those cost more than such an answer (docs/adr/0015).
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from ca_core.kernel.web.holding import HoldingProtocol
 from ca_core.kernel.web.known_heads import MAX_KNOWN_BYTES, KnownHeads
@@ -50,14 +46,8 @@ class FromMemoryProtocol(HoldingProtocol):
     memory does not have by then is.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as uvicorn's own
+        super().connection_made(transport)
         self._memory: FromMemory | None = getattr(self.app, ATTRIBUTE, None) if self._is_plain else None
         self._is_holding = self._memory is not None
         self._answered: list[int] = []

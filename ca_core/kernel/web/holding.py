@@ -8,9 +8,7 @@ nothing of it is written before, and what was read of it is handed on in the sam
 import asyncio
 from typing import Any
 
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from uvicorn.server import ServerState
 
 from ca_core.kernel.web.protocol import BoundedHttpProtocol
 
@@ -31,14 +29,7 @@ class HoldingProtocol(BoundedHttpProtocol):
     The parser is uvicorn's own, so that where a request ends is decided in one place for both ways.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as uvicorn's own
         self._is_plain = not self.access_log and not self.root_path and self.limit_concurrency is None
         self._is_holding = False
         self._is_at_start = True
@@ -49,6 +40,7 @@ class HoldingProtocol(BoundedHttpProtocol):
         self._date = b""
         self._idle_since: float | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
 
     def _bound_of(self, method: bytes, target: bytes) -> int | None:
         """How many octets of a body may be held; None for a request that is the application's."""

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from ca_core.kernel.web.from_memory import FromMemoryProtocol
 from ca_core.kernel.web.protocol import BoundedHttpProtocol
-from support.http_wire import MAX_BODY, Application, Peer, exchange, split
+from support.http_wire import MAX_BODY, Application, Peer, Transport, exchange, split
 
 GET = b"GET /memory/a HTTP/1.1\r\nHost: a\r\n\r\n"
 ABSENT = b"GET /memory/absent HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -285,8 +285,12 @@ def test_the_access_log_stays_whole() -> None:
             other = FromMemoryProtocol(peer.protocol.config, peer.state, {}, asyncio.get_running_loop())
         finally:
             log.handlers = kept
+        other.connection_made(Transport())
+        other.data_received(GET)
+        await peer.settle()
         assert other.access_log
-        assert other._memory is None
+        assert (app.by_memory, app.by_app) == (0, 1)
+        other.connection_lost(None)
         peer.end()
 
     connected(talk())
