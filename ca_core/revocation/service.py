@@ -12,9 +12,11 @@ from ca_core.revocation import store
 from ca_core.revocation.crl_entry import crl_entry
 from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused
 from ca_core.revocation.model import (
+    FIRST_DATE,
     Change,
     RevocationReason,
     StatusChange,
+    revocation_date,
     verify_may_follow,
     verify_reason_fits,
 )
@@ -124,10 +126,11 @@ class RevocationService:
         if issued is None:
             raise CertificateNotFound(f"authority {command.authority_id}")
         sequence = store.next_sequence(tx)
-        at = self._clock()
-        invalidity_date = _invalidity_date(command.invalidity_date, at)
+        now = self._clock()
+        invalidity_date = _invalidity_date(command.invalidity_date, now)
         latest = store.latest(tx, issued.certificate_id)
         verify_may_follow(None if latest is None else latest.change, command.change)
+        at = revocation_date(latest, command.change, now)
         change = StatusChange(
             sequence=sequence,
             certificate_id=issued.certificate_id,
@@ -147,11 +150,11 @@ class RevocationService:
         return change
 
 
-def _invalidity_date(wanted: datetime | None, at: datetime) -> datetime | None:
+def _invalidity_date(wanted: datetime | None, now: datetime) -> datetime | None:
     if wanted is None:
         return None
-    if wanted.tzinfo is None or wanted > at:
-        raise InvalidityDateRefused
+    if wanted.tzinfo is None or not FIRST_DATE <= wanted <= now:
+        raise InvalidityDateRefused("it needs a zone, and lies between 1950 and now")
     return wanted.replace(microsecond=0)
 
 

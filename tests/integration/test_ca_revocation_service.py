@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -131,6 +132,33 @@ def test_an_invalidity_date_in_the_future_is_refused(
     with pytest.raises(InvalidityDateRefused):
         service.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, ACTOR, naive)
     assert written(database, audit) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["0202-05-05T00:00:00+00:00", "0001-01-01T00:00:00+08:00", "1949-12-31T23:59:59+00:00"]
+)
+def test_an_invalidity_date_before_lists_can_say_it_is_refused(
+    database: Database, service: RevocationService, audit: AuditLog, issued: IssuedCertificate, text: str
+) -> None:
+    wanted = datetime.fromisoformat(text)
+    with pytest.raises(InvalidityDateRefused):
+        service.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, ACTOR, wanted)
+    assert written(database, audit) == (0, 0)
+
+
+def test_a_revocation_dates_from_the_suspension_that_it_ends(
+    service: RevocationService, pki: SmallPki, clock: FakeClock
+) -> None:
+    held, resumed, stepped = (pki.issue(pki.g3) for _ in range(3))
+    began = [service.suspend(one.authority_id, one.serial, ACTOR).at for one in (held, resumed, stepped)]
+    clock.advance(3_600)
+    service.resume(resumed.authority_id, resumed.serial, ACTOR)
+    clock.advance(3_600)
+    revoke = partial(service.revoke, reason=RevocationReason.KEY_COMPROMISE, actor=ACTOR)
+    assert revoke(held.authority_id, held.serial).at == began[0]
+    assert revoke(resumed.authority_id, resumed.serial).at == clock.now
+    clock.advance(-86_400)
+    assert revoke(stepped.authority_id, stepped.serial).at == clock.now
 
 
 def test_what_was_never_issued_is_refused(
