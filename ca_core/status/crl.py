@@ -111,8 +111,8 @@ class CrlService:
     def publish(self, authority_slug: str) -> CrlRecord:
         """The authority's next complete CRL, and with it the list of each of its shards.
 
-        1. A number is taken, with its audit event and the place in the status log that the lists are of: two workers
-        take two numbers, and the higher number never knows less. 2. Every entry is judged and hashed while it is
+        1. A number is taken, with its audit event and the place in the status log that the lists are of, under the
+        log's lock: two workers take two numbers, and the higher number never knows less. 2. Every entry is judged and hashed while it is
         stored, in chunks. 3. The frame is linted with a sample of entries, the hash signed, outside any transaction,
         and the signature checked under the authority's certificate. 4. One row's change publishes all of it. A crash
         before that leaves a number unused, nothing else.
@@ -170,13 +170,14 @@ class CrlService:
         validity = self._settings.validity if kind is CrlKind.COMPLETE else self._settings.delta_validity
         next_update = min(now + validity, authority.certificate.not_valid_after_utc)
         with self._database.write() as tx:
+            # Held while the number is taken: of two publishers, whatever their clocks say, the one that commits first
+            # has the lower number and the place that is not behind the other's.
+            through = self._log.hold(tx)
             crl_store.lock_unfinished(tx, authority.id)
             crl_store.give_up_abandoned(tx, authority.id, before=now - _ABANDONED_AFTER)
             crl_store.drop_given_up_content(tx, authority.id)
             number = next_crl_number(crl_store.last_number(tx, authority.id), now)
             earlier = crl_store.newest(tx, authority.id, CrlKind.COMPLETE, limit=2)
-            # Read after the number: whoever takes a higher number later reads a place that is not before this one.
-            through = self._log.head(tx)
             record = CrlRecord(
                 id=0,
                 authority_id=authority.id,
