@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from ca_core.revocation.errors import AlreadyRevoked, AlreadySuspended, NotSuspended, ReasonRefused
 
-
 FIRST_DATE = datetime(1950, 1, 1, tzinfo=UTC)
 """No date on a list is earlier: a DER Time begins there (RFC 5280 s4.1.2.5)."""
 
@@ -61,8 +60,8 @@ _CHANGE_OF_REASON = {
 class StatusChange:
     """A row of the log. `sequence` counts every authority's changes without a gap, in the order of their commits.
 
-    at: the revocation date: when it was decided, or of a revocation that ends a suspension, when that began. not_after, crl_shard: the certificate's, copied so that CRLs
-    are made from the log alone.
+    at: the revocation date: when it was decided, or of a revocation that ends a suspension, when that began.
+    not_after, crl_shard: the certificate's, copied so that CRLs are made from the log alone.
     """
 
     sequence: int

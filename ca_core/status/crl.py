@@ -112,10 +112,10 @@ class CrlService:
         """The authority's next complete CRL, and with it the list of each of its shards.
 
         1. A number is taken, with its audit event and the place in the status log that the lists are of, under the
-        log's lock: two workers take two numbers, and the higher number never knows less. 2. Every entry is judged and hashed while it is
-        stored, in chunks. 3. The frame is linted with a sample of entries, the hash signed, outside any transaction,
-        and the signature checked under the authority's certificate. 4. One row's change publishes all of it. A crash
-        before that leaves a number unused, nothing else.
+        log's lock: two workers take two numbers, and the higher number never knows less. 2. Every entry is judged and
+        hashed while it is stored, in chunks. 3. The frame is linted with a sample of entries, the hash signed, outside
+        any transaction, and the signature checked under the authority's certificate. 4. One row's change publishes all
+        of it. A crash before that leaves a number unused, nothing else.
         Raises: AuthorityNotFound, AuthorityExpired; CrlSuperseded, where a later one was published meanwhile;
         CrlRefused (audited), SigningFault.
         """

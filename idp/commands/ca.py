@@ -1,5 +1,6 @@
 """`citizenid ca …`: authorities, certificates, lists."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from ca_core.authorities.ceremony_file import Ceremony, parse_ceremony
 from ca_core.authorities.errors import CeremonyRefused
 from ca_core.kernel.errors import DomainError
+from ca_core.revocation.errors import InvalidityDateRefused
 from ca_core.revocation.model import RevocationReason
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, show
 
@@ -18,6 +20,12 @@ app.add_typer(ceremony_app, name="ceremony")
 CeremonyFile = Annotated[Path, typer.Argument(help="The ceremony's TOML file.")]
 AuthorityOption = Annotated[str, typer.Option(help="The authority's slug.")]
 SerialOption = Annotated[str, typer.Option(help="The certificate's serial number, hexadecimal.")]
+InvalidityDateOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Since when the key is distrusted, with its zone: 2026-03-01T08:00:00+08:00.", show_default=False
+    ),
+]
 
 
 class SerialMalformed(DomainError):
@@ -62,11 +70,13 @@ def revoke(
     authority: AuthorityOption,
     serial: SerialOption,
     reason: RevocationReason = RevocationReason.UNSPECIFIED,
+    invalidity_date: InvalidityDateOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Ends one certificate for good."""
     with opened(config, durable=True) as ca:
-        ca.revocation.revoke(ca.registry.by_slug(authority).id, parse_serial(serial), reason, operator())
+        authority_id, since = ca.registry.by_slug(authority).id, parse_invalidity_date(invalidity_date)
+        ca.revocation.revoke(authority_id, parse_serial(serial), reason, operator(), since)
 
 
 @app.command()
@@ -109,6 +119,16 @@ def parse_serial(text: str) -> int:
     if not 1 <= len(digits) <= 40 or not set(digits) <= set("0123456789abcdef"):
         raise SerialMalformed(text[:60])
     return int(digits, 16)
+
+
+def parse_invalidity_date(text: str | None) -> datetime | None:
+    """A moment by ISO 8601. Raises: InvalidityDateRefused."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidityDateRefused(f"not a moment by ISO 8601: {text[:60]}") from error
 
 
 def _read_ceremony(file: Path) -> Ceremony:

@@ -350,7 +350,9 @@ def test_an_entry_with_a_date_that_no_list_could_bear_is_refused(
     crl = asn1_crl.CertificateList.load(house.crl({1: (AT, None), 2: (AT, None)}).public_bytes(Encoding.DER))
     tbs = crl["tbs_cert_list"]
     tbs["revoked_certificates"][0]["revocation_date"] = Time({"general_time": datetime(1940, 1, 1, tzinfo=UTC)})
-    crl["signature"] = house.keys["g1"].sign(tbs.dump(force=True), ec.ECDSA(hashes.SHA256()))
+    key = house.keys["g1"]
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    crl["signature"] = key.sign(tbs.dump(force=True), ec.ECDSA(hashes.SHA256()))
     source = tmp_path / "old.crl"
     source.write_bytes(crl.dump(force=True))
     report = run_kind(service, "crl", source)

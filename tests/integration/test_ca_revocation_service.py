@@ -8,20 +8,22 @@ from functools import partial
 
 import pytest
 
-from ca_core.audit import AuditLog
+from ca_core.audit import AuditEvent, AuditLog, AuditUnavailable
 from ca_core.issuance.model import IssuedCertificate
-from ca_core.kernel.database import Database
+from ca_core.kernel.database import Database, Transaction
 from ca_core.revocation import (
     AlreadyRevoked,
     AlreadySuspended,
     CertificateNotFound,
     Change,
+    ChangeCommand,
     InvalidityDateRefused,
     NotSuspended,
     ReasonRefused,
     RevocationError,
     RevocationReason,
     RevocationService,
+    StatusChange,
     StatusLog,
 )
 from support.fakes import FakeClock, SeededRng
@@ -159,6 +161,48 @@ def test_a_revocation_dates_from_the_suspension_that_it_ends(
     assert revoke(resumed.authority_id, resumed.serial).at == clock.now
     clock.advance(-86_400)
     assert revoke(stepped.authority_id, stepped.serial).at == clock.now
+
+
+def suspension(issued: IssuedCertificate) -> ChangeCommand:
+    return ChangeCommand(
+        authority_id=issued.authority_id,
+        serial=issued.serial,
+        change=Change.SUSPEND,
+        reason=RevocationReason.CERTIFICATE_HOLD,
+        actor=ACTOR,
+    )
+
+
+def test_what_belongs_together_changes_in_one_transaction(
+    database: Database,
+    service: RevocationService,
+    audit: AuditLog,
+    pki: SmallPki,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, revoked, last = (pki.issue(pki.g3) for _ in range(3))
+    service.revoke(revoked.authority_id, revoked.serial, RevocationReason.SUPERSEDED, ACTOR)
+    wanted = [suspension(one) for one in (first, revoked, last)]
+    append, events = audit.append, []
+
+    def dies_at_the_second(tx: Transaction, event: AuditEvent) -> None:
+        events.append(event)
+        if len(events) == 2:
+            raise AuditUnavailable("away")
+        append(tx, event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "append", dies_at_the_second)
+        with pytest.raises(AuditUnavailable):
+            service.change_together(wanted)
+    assert written(database, audit) == (1, 1)
+    outcomes = service.change_together(wanted)
+    assert [type(outcome) for outcome in outcomes] == [StatusChange, AlreadyRevoked, StatusChange]
+    assert [history(database, one) for one in (first, last)] == [[Change.SUSPEND], [Change.SUSPEND]]
+    assert written(database, audit) == (3, 3)
+    again = service.change_together(wanted)
+    assert [type(outcome) for outcome in again] == [AlreadySuspended, AlreadyRevoked, AlreadySuspended]
+    assert written(database, audit) == (3, 3)
 
 
 def test_what_was_never_issued_is_refused(

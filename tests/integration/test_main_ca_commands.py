@@ -14,6 +14,7 @@ import pytest
 from asn1crypto import tsp
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from ca_core.authorities.ceremony_file import parse_ceremony
@@ -22,7 +23,7 @@ from ca_core.issuance import IssuedCertificate
 from ca_core.issuance.lint import Linter
 from ca_core.issuance.model import LintMode
 from ca_core.kernel.clock import system_clock
-from ca_core.kernel.database import sqlite_url
+from ca_core.kernel.database import Statement, sqlite_url
 from ca_core.kernel.settings import load_settings
 from idp.bench.model import Plan
 from idp.cli import app
@@ -207,6 +208,37 @@ def test_stamps_are_sealed_and_a_unit_is_renewed_by_command(
     assert done(folder, *renew) == "renewed\n"
     assert done(folder, *renew) == "not due\n"
     assert refused(folder, "timestamp", "renew", "--authority", "nobody") == "authority_not_found"
+
+
+# Status
+
+
+def test_a_card_is_revoked_since_a_moment(folder: Path, ca: CertificationAuthority) -> None:
+    with ca.database.read() as tx:
+        before = ca.status_log.head(tx)
+        rows = tx.all(Statement(text("SELECT card_number, count(*) FROM certificates GROUP BY card_number")))
+        card_number = next(row[0] for row in rows if row[0] is not None and row[1] == 3)
+        issued = ca.certificates.by_card(tx, card_number)
+    one = issued[0]
+    named = ("--authority", ca.registry.by_id(one.authority_id).slug, "--serial", f"{one.serial:x}")
+    since = ("--reason", "keyCompromise", "--invalidity-date")
+    for wrong in ("yesterday", "2026-03-01T08:00:00", "0202-01-01T00:00:00+08:00", "2999-01-01T00:00:00+08:00"):
+        assert refused(folder, "ca", "revoke", *named, *since, wrong) == "invalidity_date_refused"
+        assert refused(folder, "card", "revoke", card_number, *since, wrong) == "invalidity_date_refused"
+    with ca.database.read() as tx:
+        assert ca.status_log.head(tx) == before
+    done(folder, "ca", "revoke", *named, *since, "2026-03-01T08:00:00+08:00")
+    assert done(folder, "card", "suspend", card_number) == f"{len(issued) - 1} of {len(issued)} certificates changed\n"
+    said = done(folder, "card", "revoke", card_number, *since, "2026-03-02T08:00:00+08:00")
+    assert said == f"{len(issued) - 1} of {len(issued)} certificates changed\n"
+    assert refused(folder, "card", "resume", card_number) == "certificate_already_revoked"
+    with ca.database.read() as tx:
+        latest = [ca.status_log.latest(tx, certificate.certificate_id) for certificate in issued]
+    days = [change.invalidity_date.day for change in latest if change is not None and change.invalidity_date]
+    assert days == [1, *[2] * (len(issued) - 1)]
+    done(folder, "ca", "crl", "--authority", "citizen-g1")
+    (check,) = json.loads(done(folder, "ca", "check-crls", "--authority", "citizen-g1", "--json"))
+    assert (check["entries"], check["faults"]) == (len(issued), [])
 
 
 # Lists
