@@ -388,6 +388,15 @@ def test_authorities_are_found_by_key_and_need_their_issuer(
     assert rows(database, "SELECT count(*) FROM ca_authorities") == [(3,)]
 
 
+def test_no_authority_has_the_address_of_anothers_deltas(
+    database: Database, clock: FakeClock, rng: SeededRng, house: OldHouse
+) -> None:
+    authorities = moving_in(database, clock, rng).authorities
+    with pytest.raises(AuthorityRefused):
+        authorities.add(house.authorities["root"].public_bytes(Encoding.PEM), slug="g1-delta", actor=ACTOR)
+    assert rows(database, "SELECT slug FROM ca_authorities") == []
+
+
 @pytest.mark.parametrize("slug", ["root", "g1"])
 def test_an_authority_signed_by_an_algorithm_that_nobody_knows_is_refused(
     database: Database, clock: FakeClock, rng: SeededRng, house: OldHouse, slug: str
