@@ -5,18 +5,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from ca_core.authorities.ceremony_file import Ceremony, parse_ceremony
 from ca_core.authorities.errors import CeremonyRefused
+from ca_core.issuance.handed_over import MAX_CERTIFICATE_BYTES, read_certificate
 from ca_core.kernel.errors import DomainError
+from ca_core.keys.model import PublicKey, key_digest
 from ca_core.revocation.errors import InvalidityDateRefused
 from ca_core.revocation.model import RevocationReason
-from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, show
+from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, read_bounded, show
 
 app = command_group("The certification authority.")
 ceremony_app = command_group("Authorities are made from a file that is reviewed first.")
 app.add_typer(ceremony_app, name="ceremony")
 
+_MAX_REASON = 200
 CeremonyFile = Annotated[Path, typer.Argument(help="The ceremony's TOML file.")]
 AuthorityOption = Annotated[str, typer.Option(help="The authority's slug.")]
 SerialOption = Annotated[str, typer.Option(help="The certificate's serial number, hexadecimal.")]
@@ -32,6 +37,12 @@ class SerialMalformed(DomainError):
     """Not a hexadecimal number of at most 20 octets."""
 
     code = "serial_malformed"
+
+
+class BlockedKeyMalformed(DomainError):
+    """No public key that could be certified, or no reason."""
+
+    code = "blocked_key_malformed"
 
 
 @ceremony_app.command("review")
@@ -111,6 +122,34 @@ def recover(config: ConfigOption = None) -> None:
         print(f"  {intent.request_id}: {intent.reason}")
     if report.stuck:
         raise typer.Exit(1)
+
+
+@app.command("block-key")
+def block_key(
+    file: Annotated[Path, typer.Argument(help="The key: a public key in PEM, or a certificate of it.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    config: ConfigOption = None,
+) -> None:
+    """Keeps a key from ever being certified (again). What was issued for it stays as it is: see revoke."""
+    with opened(config) as ca:
+        key = parse_blocked_key(read_bounded(file, MAX_CERTIFICATE_BYTES, BlockedKeyMalformed))
+        if not (reason.isprintable() and 0 < len(reason) <= _MAX_REASON):
+            raise BlockedKeyMalformed(f"reason: 1 to {_MAX_REASON} printable characters")
+        ca.issuance.block_key(key, reason=reason, actor=operator())
+        print(f"SHA-256 of the key: {key_digest(key)}")
+
+
+def parse_blocked_key(octets: bytes) -> PublicKey:
+    """Of a public key in PEM, or of a certificate. Raises: BlockedKeyMalformed."""
+    try:
+        if not octets.lstrip().startswith(b"-----BEGIN PUBLIC KEY"):
+            return read_certificate(octets)[1]
+        key = load_pem_public_key(octets)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BlockedKeyMalformed("neither a public key in PEM nor a certificate") from error
+    if not isinstance(key, PublicKey):
+        raise BlockedKeyMalformed("a kind of key that is never certified")
+    return key
 
 
 def parse_serial(text: str) -> int:

@@ -3,6 +3,7 @@
 import json
 import stat
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -19,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.authorities.custodians import approval_text
-from ca_core.issuance import IssuedCertificate
+from ca_core.issuance import IssuedCertificate, KeyBlocked
 from ca_core.issuance.lint import Linter
 from ca_core.issuance.model import LintMode
 from ca_core.kernel.clock import system_clock
@@ -239,6 +240,27 @@ def test_a_card_is_revoked_since_a_moment(folder: Path, ca: CertificationAuthori
     done(folder, "ca", "crl", "--authority", "citizen-g1")
     (check,) = json.loads(done(folder, "ca", "check-crls", "--authority", "citizen-g1", "--json"))
     assert (check["entries"], check["faults"]) == (len(issued), [])
+
+
+def test_a_blocked_key_is_never_certified(folder: Path, ca: CertificationAuthority, tmp_path: Path) -> None:
+    key = new_key()
+    pem = tmp_path / "key.pem"
+    pem.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    block = ("ca", "block-key", "--reason", "found in public")
+    unknown = b64encode(bytes.fromhex("300f300a06082a85030701010101030100")).decode()
+    (tmp_path / "unknown.pem").write_text(f"-----BEGIN PUBLIC KEY-----\n{unknown}\n-----END PUBLIC KEY-----\n")
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 100)
+    for name in ("unknown.pem", "noise", "none"):
+        assert refused(folder, *block, str(tmp_path / name)) == "blocked_key_malformed"
+    assert refused(folder, "ca", "block-key", "--reason", "a\nb", str(pem)) == "blocked_key_malformed"
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert done(folder, *block, str(pem)) == f"SHA-256 of the key: {sha256(spki).hexdigest()}\n"
+    assert done(folder, *block, str(pem)).endswith(f"{sha256(spki).hexdigest()}\n")
+    with pytest.raises(KeyBlocked):
+        ca.issuance.issue(citizen_request("blocked", key=key))
+    certificate = tmp_path / "certificate.der"
+    certificate.write_bytes(ca.registry.by_slug("citizen-g1").certificate.public_bytes(Encoding.DER))
+    assert done(folder, *block, str(certificate)).startswith("SHA-256 of the key: ")
 
 
 # Lists
