@@ -118,7 +118,8 @@ class RevocationService:
     def change_together(self, commands: Sequence[ChangeCommand]) -> list[StatusChange | RevocationError]:
         """For each, in order, its change or why it may not be: all of those that may, in one transaction.
 
-        For what belongs together, as the certificates of a card: nobody ever finds a part of them changed.
+        For what belongs together, as the certificates of a card: nobody ever finds a part of them changed. To the
+        second place it is one act.
         """
         with self._database.write() as tx:
             store.hold_head(tx)
@@ -129,7 +130,9 @@ class RevocationService:
                 except RevocationError as refused:
                     outcomes.append(refused)
                 else:
-                    outcomes.append(self.apply(tx, command))
+                    outcomes.append(self._write(tx, command))
+            changes = [outcome for outcome in outcomes if isinstance(outcome, StatusChange)]
+            self._second_place.append([change_record(change) for change in changes])
             return outcomes
 
     def apply(self, tx: Transaction, command: ChangeCommand) -> StatusChange:
@@ -139,6 +142,12 @@ class RevocationService:
         is one of that authority, its latest change allows this one. 3. The change with its CRL entry. 4. The audit
         event. 5. The second place. After a refusal the caller's transaction must not commit.
         """
+        change = self._write(tx, command)
+        self._second_place.append([change_record(change)])
+        return change
+
+    def _write(self, tx: Transaction, command: ChangeCommand) -> StatusChange:
+        """Steps 1 to 4."""
         sequence = store.next_sequence(tx)
         issued, latest, now = self._judged(tx, command)
         at = revocation_date(latest, command.change, now)
@@ -157,7 +166,6 @@ class RevocationService:
         )
         store.add(tx, change, crl_entry(change.serial, at, change.reason, change.invalidity_date))
         self._audit.append(tx, _audit_event(change, command.request_id))
-        self._second_place.append([change_record(change)])
         return change
 
     def _judged(self, tx: Transaction, command: ChangeCommand) -> tuple[Issued, StatusChange | None, datetime]:

@@ -1,7 +1,7 @@
 """Revocation on both databases: refusals write nothing, races have one winner, numbers have no gap."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +11,7 @@ import pytest
 from ca_core.audit import AuditEvent, AuditLog, AuditUnavailable
 from ca_core.issuance.model import IssuedCertificate
 from ca_core.kernel.database import Database, Transaction
+from ca_core.kernel.second_place import Record
 from ca_core.revocation import (
     AlreadyRevoked,
     AlreadySuspended,
@@ -173,13 +174,21 @@ def suspension(issued: IssuedCertificate) -> ChangeCommand:
     )
 
 
+class Told:
+    """A second place that remembers each act."""
+
+    def __init__(self) -> None:
+        self.acts: list[list[object]] = []
+
+    def append(self, records: Sequence[Record]) -> None:
+        self.acts.append([record["seq"] for record in records])
+
+
 def test_what_belongs_together_changes_in_one_transaction(
-    database: Database,
-    service: RevocationService,
-    audit: AuditLog,
-    pki: SmallPki,
-    monkeypatch: pytest.MonkeyPatch,
+    database: Database, audit: AuditLog, pki: SmallPki, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told = Told()
+    service = RevocationService(database, pki.certificates, audit, clock, second_place=told)
     first, revoked, last = (pki.issue(pki.g3) for _ in range(3))
     service.revoke(revoked.authority_id, revoked.serial, RevocationReason.SUPERSEDED, ACTOR)
     wanted = [suspension(one) for one in (first, revoked, last)]
@@ -196,10 +205,12 @@ def test_what_belongs_together_changes_in_one_transaction(
         with pytest.raises(AuditUnavailable):
             service.change_together(wanted)
     assert written(database, audit) == (1, 1)
+    assert told.acts == [[1]]
     outcomes = service.change_together(wanted)
     assert [type(outcome) for outcome in outcomes] == [StatusChange, AlreadyRevoked, StatusChange]
     assert [history(database, one) for one in (first, last)] == [[Change.SUSPEND], [Change.SUSPEND]]
     assert written(database, audit) == (3, 3)
+    assert told.acts == [[1], [2, 3]]
     again = service.change_together(wanted)
     assert [type(outcome) for outcome in again] == [AlreadySuspended, AlreadyRevoked, AlreadySuspended]
     assert written(database, audit) == (3, 3)
