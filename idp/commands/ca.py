@@ -8,13 +8,13 @@ import typer
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from ca_core.authorities.ceremony_file import Ceremony, parse_ceremony
-from ca_core.authorities.errors import CeremonyRefused
+from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.issuance.handed_over import MAX_CERTIFICATE_BYTES, read_certificate
 from ca_core.kernel.errors import DomainError
 from ca_core.keys.model import PublicKey, key_digest
 from ca_core.revocation.errors import InvalidityDateRefused
 from ca_core.revocation.model import RevocationReason
+from idp.commands.custodians import read_reviewed
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, read_bounded, show
 
 app = command_group("The certification authority.")
@@ -49,14 +49,14 @@ class BlockedKeyMalformed(DomainError):
 def ceremony_review(file: CeremonyFile, config: ConfigOption = None) -> None:
     """What the file would make, and its digest. Writes nothing."""
     with opened(config) as ca:
-        print(ca.ceremonies.review(_read_ceremony(file)))
+        print(ca.ceremonies.review(parse_ceremony(read_reviewed(file))))
 
 
 @ceremony_app.command("run")
 def ceremony_run(file: CeremonyFile, config: ConfigOption = None) -> None:
     """Makes keys and certificates, and prints the transcript."""
     with opened(config) as ca:
-        print(ca.ceremonies.run(_read_ceremony(file), held_by=operator()).transcript)
+        print(ca.ceremonies.run(parse_ceremony(read_reviewed(file)), held_by=operator()).transcript)
 
 
 @app.command("list")
@@ -168,10 +168,3 @@ def parse_invalidity_date(text: str | None) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidityDateRefused(f"not a moment by ISO 8601: {text[:60]}") from error
-
-
-def _read_ceremony(file: Path) -> Ceremony:
-    try:
-        return parse_ceremony(file.read_bytes())
-    except OSError as error:
-        raise CeremonyRefused(f"{file}: {error.strerror}") from error

@@ -111,6 +111,11 @@ def test_a_ceremony_is_held_once_enough_custodians_signed_its_text(
     approve = ("ca", "custodians", "approve", str(file), "--signature")
     assert refused(folder, *approve, str(tmp_path / "not-signed")) == "approval_refused"
     assert refused(folder, *approve, str(tmp_path / "none")) == "approval_refused"
+    (tmp_path / "large").write_bytes(b"#" * 1_000_001)
+    assert refused(folder, *approve, str(tmp_path / "large")) == "approval_refused"
+    for act in (("ceremony", "review"), ("ceremony", "run"), ("custodians", "establish")):
+        assert refused(folder, "ca", *act, str(tmp_path / "large")) == "ceremony_refused"
+        assert refused(folder, "ca", *act, str(tmp_path / "none")) == "ceremony_refused"
     assert done(folder, *approve, sign(0)).startswith("Custodian 0 approved ")
     assert done(folder, *approve, sign(0)).startswith("Custodian 0 approved ")  # the same one again is one
     assert refused(folder, "ca", "ceremony", "run", str(file)) == "ceremony_not_approved"
