@@ -17,7 +17,7 @@ from ca_core.crl_shards.model import CrlShard
 from ca_core.crl_shards.service import ShardLayouts
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
-from ca_core.kernel.errors import Conflict, DomainError, Unavailable
+from ca_core.kernel.errors import Conflict, Unavailable
 from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
 from ca_core.keys.errors import KeyNotFound
 from ca_core.keys.model import PrivateKey
@@ -91,7 +91,7 @@ class CrlService:
         failure is then raised.
         """
         published: list[CrlRecord] = []
-        failures: list[DomainError] = []
+        failures: list[Exception] = []
         for authority in self._authorities.all():
             if self._has_expired(authority):
                 continue
@@ -102,7 +102,7 @@ class CrlService:
             except KeyNotFound as error:
                 if authority.role is not AuthorityRole.ROOT and authority.profiles:
                     failures.append(error)
-            except DomainError as error:
+            except Exception as error:  # noqa: BLE001  (raised again, when the other authorities had their turn)
                 failures.append(error)
         if failures:
             raise failures[0]
