@@ -18,10 +18,12 @@ from ca_core.crl_shards.second_place import LAYOUT_KIND, parse_layout_record, re
 from ca_core.issuance.model import Intent
 from ca_core.issuance.past import PastCertificates
 from ca_core.issuance.second_place import (
+    BLOCKED_KEY_KIND,
     CERTIFICATE_KIND,
     INTENT_KIND,
     parse_certificate_record,
     parse_intent_record,
+    restore_blocked_key,
 )
 from ca_core.issuance.signing import assemble
 from ca_core.kernel.database import Database, Transaction
@@ -53,6 +55,7 @@ class ReplayReport:
     crl_numbers: int = 0
     shard_layouts: int = 0
     audit_origins: int = 0
+    blocked_keys: int = 0
     unknown_authority: int = 0
 
 
@@ -131,6 +134,8 @@ class _Replayer:
         self.report.records += 1
         if record["kind"] == ORIGIN_KIND:
             self.report.audit_origins += restore_origin(tx, int(record["number"] or 0), self._now)
+        elif record["kind"] == BLOCKED_KEY_KIND:
+            self.report.blocked_keys += restore_blocked_key(tx, record)
         elif record.get("authority_id") not in self._authorities:
             self.report.unknown_authority += 1
         elif record["kind"] == INTENT_KIND:

@@ -131,7 +131,7 @@ def block_key(
     config: ConfigOption = None,
 ) -> None:
     """Keeps a key from ever being certified (again). What was issued for it stays as it is: see revoke."""
-    with opened(config) as ca:
+    with opened(config, durable=True) as ca:
         key = parse_blocked_key(read_bounded(file, MAX_CERTIFICATE_BYTES, BlockedKeyMalformed))
         if not (reason.isprintable() and 0 < len(reason) <= _MAX_REASON):
             raise BlockedKeyMalformed(f"reason: 1 to {_MAX_REASON} printable characters")
