@@ -32,7 +32,7 @@ from ca_core.backup.service import RestoreReport, verify_restored
 from ca_core.issuance import CertificateStore, IssuedCertificate, KeyBlocked
 from ca_core.kernel.database import Database
 from ca_core.kernel.second_place import Record, SecondPlaceUnavailable
-from ca_core.revocation import Change, RevocationReason, StatusLog
+from ca_core.revocation import Change, ChangeCommand, RevocationReason, StatusLog
 from ca_core.revocation.second_place import change_record
 from ca_core.status.crl_checker import CrlChecker
 from support.fakes import FakeClock, SeededRng
@@ -223,6 +223,32 @@ def test_an_issuance_killed_in_its_acknowledgement_never_gives_two_certificates(
     again = Guarded(target_url, tmp_path, restored, clock, SeededRng(5))
     assert again.issuance.recover().stuck == ()
     assert again.issuance.issue(request) == issued
+
+
+def test_a_cards_resumption_that_was_never_committed_is_left_out_as_a_whole(
+    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database
+) -> None:
+    """Of its two numbers only the first was given to somebody else."""
+    first, second, other = (issue(guarded, number) for number in range(3))
+    for one in (first, second):
+        guarded.revocation.suspend(one.authority_id, one.serial, "operator:1")
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+    resumptions = [
+        ChangeCommand(
+            authority_id=one.authority_id,
+            serial=one.serial,
+            change=Change.RESUME,
+            reason=RevocationReason.REMOVE_FROM_CRL,
+            actor="operator:1",
+        )
+        for one in (first, second)
+    ]
+    with pytest.raises(ZeroDivisionError):
+        rolled_back(guarded, lambda: guarded.revocation.change_together(resumptions))
+    revoke(guarded, other)
+    report = restore(guarded, tmp_path / "backup", target_url)
+    assert report.replay.resumptions_left_out == 2
+    assert [state(restored, one) for one in (first, second, other)] == [Change.SUSPEND, Change.SUSPEND, Change.REVOKE]
 
 
 def test_what_was_journaled_and_never_committed_ends_but_never_resumes(
