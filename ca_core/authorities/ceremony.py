@@ -16,6 +16,7 @@ from ca_core.authorities.ceremony_text import MadeAuthority, MadeCross, review_t
 from ca_core.authorities.custodians import CustodianService
 from ca_core.authorities.errors import AuthorityExists, AuthorityNotFound, CeremonyAlreadyHeld, CeremonyRefused
 from ca_core.authorities.model import (
+    STILL_ISSUED,
     AuthorityRole,
     AuthoritySigner,
     CeremonyRecord,
@@ -33,9 +34,6 @@ from ca_core.kernel.errors import Conflict, DomainError
 from ca_core.keys.errors import KeyExists, KeyNotFound
 from ca_core.keys.model import PrivateKey, key_identifier, spki_octets
 from ca_core.keys.ports import KeyStore
-
-STILL_ISSUED = frozenset({"ocsp-responder"})
-"""What an authority that was retired still issues."""
 
 
 class CeremonyService:

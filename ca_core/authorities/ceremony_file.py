@@ -6,15 +6,24 @@ from hashlib import sha256
 from typing import Annotated
 
 from cryptography import x509
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ca_core.authorities.errors import CeremonyRefused
+from ca_core.authorities.model import RESERVED_ENDING
 from ca_core.keys.model import KeyAlgorithm
 from ca_core.profiles.model import ATTRIBUTE_OIDS, AttributeType
 
 SELF = "self"
 _SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$"
-_Slug = Annotated[str, Field(pattern=_SLUG)]
+
+
+def _slug(value: str) -> str:
+    if value.endswith(RESERVED_ENDING):
+        raise ValueError(f"a slug does not end in {RESERVED_ENDING}")
+    return value
+
+
+_Slug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_slug)]
 _Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 

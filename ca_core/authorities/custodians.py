@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -84,7 +84,7 @@ def parse_custodians(octets: bytes) -> CustodianSet:
     except ValidationError as error:
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         raise CustodianSetRefused("\n".join(faults)) from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise CustodianSetRefused(str(error)) from error
     if content.threshold > len(members):
         raise CustodianSetRefused("threshold: more than there are custodians")

@@ -14,6 +14,12 @@ class AuthorityRole(StrEnum):
     ISSUING = "issuing"
 
 
+STILL_ISSUED = frozenset({"ocsp-responder"})
+"""What an authority still issues that was retired, revoked or suspended: answers about what it issued go on."""
+RESERVED_ENDING = "-delta"
+"""No slug ends so: `crl/SLUG-delta.crl` is where the deltas of the authority SLUG are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
     """An authority with its certificate.
@@ -46,7 +52,7 @@ class AuthoritySigner:
     """What is needed to issue in an authority's name; an authority has this before it has a certificate.
 
     certificate is None only while the ceremony that makes the authority is under way: then it may issue nothing but,
-    where it is a root, its own certificate.
+    where it is a root, its own certificate. is_good: its own certificate is neither revoked nor suspended.
     """
 
     id: int
@@ -57,6 +63,7 @@ class AuthoritySigner:
     key_identifier: bytes
     profiles: frozenset[str]
     certificate: x509.Certificate | None
+    is_good: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from sqlalchemy import Column, ForeignKey, LargeBinary, String, Table, Text, bin
 from ca_core.authorities.model import Authority, AuthorityRole, AuthoritySigner, CrossCertificate, StoredCeremony
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
 from ca_core.keys.model import PublicKey, key_identifier, spki_octets
+from ca_core.revocation.expressions import latest_change
+from ca_core.revocation.model import Change
 from ca_core.schema import metadata
 
 MAX_AUTHORITIES = 256
@@ -162,6 +164,7 @@ _SIGNER = (
     authorities.c.key_identifier,
     authorities.c.profiles,
     authorities.c.certificate,
+    latest_change(authorities.c.certificate_id),
 )
 _SIGNER_BY_SLUG = Statement(
     select(*_SIGNER).where(authorities.c.slug == bindparam("slug"), authorities.c.public_key.is_not(None))
@@ -314,7 +317,7 @@ def parse_authority(row: Row) -> Authority:
 def _signer(row: Row | None) -> AuthoritySigner | None:
     if row is None:
         return None
-    authority_id, slug, role, key_label, spki, identifier, profiles, certificate = row
+    authority_id, slug, role, key_label, spki, identifier, profiles, certificate, latest = row
     public_key = load_der_public_key(bytes(spki))
     if not isinstance(public_key, PublicKey):
         raise TypeError("an authority's key is RSA or EC")
@@ -327,6 +330,7 @@ def _signer(row: Row | None) -> AuthoritySigner | None:
         key_identifier=bytes(identifier),
         profiles=frozenset(profiles.split()),
         certificate=None if certificate is None else x509.load_der_x509_certificate(bytes(certificate)),
+        is_good=latest in (None, Change.RESUME),
     )
 
 

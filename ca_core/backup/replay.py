@@ -18,10 +18,12 @@ from ca_core.crl_shards.second_place import LAYOUT_KIND, parse_layout_record, re
 from ca_core.issuance.model import Intent
 from ca_core.issuance.past import PastCertificates
 from ca_core.issuance.second_place import (
+    BLOCKED_KEY_KIND,
     CERTIFICATE_KIND,
     INTENT_KIND,
     parse_certificate_record,
     parse_intent_record,
+    restore_blocked_key,
 )
 from ca_core.issuance.signing import assemble
 from ca_core.kernel.database import Database, Transaction
@@ -53,6 +55,7 @@ class ReplayReport:
     crl_numbers: int = 0
     shard_layouts: int = 0
     audit_origins: int = 0
+    blocked_keys: int = 0
     unknown_authority: int = 0
 
 
@@ -60,12 +63,14 @@ class ReplayReport:
 class _Decided:
     """serials: by request id, of the intent that counts. last: by request id, the number of the certificate's record
     that counts: earlier ones were never committed. layouts: the same by authority and generation of its shards.
-    twice: numbers of the status log that were given twice."""
+    twice: numbers of the status log that were given twice. undone: acts whose numbers went to others as well, so that
+    nothing of them was ever committed."""
 
     serials: dict[str, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
     layouts: dict[tuple[object, object], int] = field(default_factory=dict)
     twice: set[int] = field(default_factory=set)
+    undone: set[object] = field(default_factory=set)
 
 
 def replay(database: Database, records: Records, authorities: frozenset[int], now: datetime) -> ReplayReport:
@@ -91,7 +96,7 @@ def replay(database: Database, records: Records, authorities: frozenset[int], no
 def _decide(records: Iterable[Record]) -> _Decided:
     decided = _Decided()
     issued: dict[str, int] = {}
-    seen: dict[int, tuple[object, ...]] = {}
+    seen: dict[int, tuple[object, object]] = {}
     for record in records:
         kind = record["kind"]
         if kind == INTENT_KIND:
@@ -103,9 +108,11 @@ def _decide(records: Iterable[Record]) -> _Decided:
             decided.layouts[record["authority_id"], record["generation"]] = int(record["n"] or 0)
         elif kind == STATUS_KIND:
             sequence = int(record["seq"] or 0)
-            what = (record["authority_id"], record["serial"], record["change"])
-            if seen.setdefault(sequence, what) != what:
+            what, act = (record["authority_id"], record["serial"], record["change"]), record.get("act")
+            earlier, earlier_act = seen.setdefault(sequence, (what, act))
+            if earlier != what:
                 decided.twice.add(sequence)
+                decided.undone.add(earlier_act)
     decided.serials.update(issued)
     return decided
 
@@ -131,6 +138,8 @@ class _Replayer:
         self.report.records += 1
         if record["kind"] == ORIGIN_KIND:
             self.report.audit_origins += restore_origin(tx, int(record["number"] or 0), self._now)
+        elif record["kind"] == BLOCKED_KEY_KIND:
+            self.report.blocked_keys += restore_blocked_key(tx, record)
         elif record.get("authority_id") not in self._authorities:
             self.report.unknown_authority += 1
         elif record["kind"] == INTENT_KIND:
@@ -145,7 +154,7 @@ class _Replayer:
                 return
             self.report.certificates += self.certificates.restore_certificate(tx, certificate)
         elif record["kind"] == STATUS_KIND:
-            self._change(tx, parse_change_record(record))
+            self._change(tx, parse_change_record(record), record.get("act"))
         elif record["kind"] == NUMBER_KIND:
             authority_id, number = int(record["authority_id"] or 0), int(record["number"] or 0)
             self.report.crl_numbers += raise_number(tx, authority_id, number, self._now)
@@ -154,11 +163,11 @@ class _Replayer:
                 layout = parse_layout_record(record)
                 self.report.shard_layouts += restore_layout(tx, layout, actor=str(record["actor"]))
 
-    def _change(self, tx: Transaction, change: StatusChange) -> None:
+    def _change(self, tx: Transaction, change: StatusChange, act: object) -> None:
         known = self.certificates.find(tx, change.authority_id, change.serial)
         if self._changes.holds(tx, None if known is None else known.certificate_id, change):
             return
-        is_uncertain = change.sequence in self._decided.twice
+        is_uncertain = change.sequence in self._decided.twice or (act is not None and act in self._decided.undone)
         self.report.uncertain += is_uncertain
         if is_uncertain and change.change is Change.RESUME:
             self.report.resumptions_left_out += 1

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ca_core.authorities.model import AuthorityRole, AuthoritySigner
+from ca_core.authorities.model import STILL_ISSUED, AuthorityRole, AuthoritySigner
 from ca_core.crl_shards.model import ShardLayout
 from ca_core.issuance.errors import (
     IssuerNotValid,
@@ -102,6 +102,8 @@ def _issuer_is_valid(candidate: Candidate) -> None:
         raise IssuerNotValid("the authority has no certificate yet")
     if not certificate.not_valid_before_utc <= candidate.now <= certificate.not_valid_after_utc:
         raise IssuerNotValid("the authority's certificate is not valid now")
+    if not candidate.signer.is_good and candidate.profile.name not in STILL_ISSUED:
+        raise IssuerNotValid("the authority's certificate is revoked or suspended")
 
 
 def _fields_fit_the_profile(candidate: Candidate) -> None:

@@ -14,7 +14,7 @@ from ca_core.issuance.checks import Candidate
 from ca_core.issuance.errors import IssuanceFault, IssuanceRefused, KeyBlocked, KeyReused
 from ca_core.issuance.lint import LintedRequest
 from ca_core.issuance.model import Intent, IssuanceRequest, IssuedCertificate, serial_text
-from ca_core.issuance.second_place import certificate_record, intent_record
+from ca_core.issuance.second_place import blocked_key_record, certificate_record, intent_record
 from ca_core.issuance.store import CertificateStore, IntentStore, KeyRegister, KeyUse
 from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.second_place import Record, SecondPlace
@@ -138,7 +138,7 @@ class IssuanceRecords:
         return found
 
     def block_key(self, public_key: PublicKey, *, reason: str, actor: str, now: datetime) -> None:
-        """Never certify this key (again)."""
+        """Never certify this key (again). Durable in the second place before it is committed."""
         digest = key_digest(public_key)
         event = AuditEvent(
             name="key.blocked", actor=actor, outcome=Outcome.OK, subject=f"key:{digest}", detail={"reason": reason}
@@ -146,6 +146,7 @@ class IssuanceRecords:
         with self._database.write() as tx:
             self._keys.block(tx, digest, reason=reason, actor=actor, now=now)
             self._audit.append(tx, event)
+            self._second_place.append([blocked_key_record(digest, reason=reason, actor=actor, now=now)])
 
     def _tell(self, tx: Transaction, name: str, several: Sequence[Intent]) -> None:
         """One event for each actor and authority: how many, and SHA-256 over the SHA-256 of each TBSCertificate."""

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ca_core.issuance.model import Intent, LintMode
+from ca_core.issuance.store import KeyRegister
+from ca_core.kernel.database import Transaction
 from ca_core.kernel.second_place import Record
 
 INTENT_KIND = "intent"
 CERTIFICATE_KIND = "certificate"
+BLOCKED_KEY_KIND = "blocked_key"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -65,6 +68,28 @@ def certificate_record(intent: Intent, *, certificate_id: int, der: bytes, issue
         "der": b64encode(der).decode("ascii"),
         "issued_at": (issued_at - _EPOCH) // _MICROSECOND,
     }
+
+
+def blocked_key_record(key_digest: str, *, reason: str, actor: str, now: datetime) -> Record:
+    """Everything that the row of a blocked key holds."""
+    return {
+        "kind": BLOCKED_KEY_KIND,
+        "key_digest": key_digest,
+        "reason": reason,
+        "actor": actor,
+        "blocked_at": (now - _EPOCH) // _MICROSECOND,
+    }
+
+
+def restore_blocked_key(tx: Transaction, record: Record) -> bool:
+    """Blocks a key of the journal; False where it is blocked. Raises: ValueError, KeyError."""
+    return KeyRegister().block(
+        tx,
+        str(record["key_digest"]),
+        reason=str(record["reason"]),
+        actor=str(record["actor"]),
+        now=_moment(record["blocked_at"]),
+    )
 
 
 def parse_intent_record(record: Record) -> JournaledIntent:

@@ -353,10 +353,12 @@ class KeyRegister:
         row = tx.one_or_none(_FIND_BLOCKED, key_digest=key_digest)
         return None if row is None else row[0]
 
-    def block(self, tx: Transaction, key_digest: str, *, reason: str, actor: str, now: datetime) -> None:
-        """Never certify this key (again). A second time changes nothing."""
-        if self.blocked_because(tx, key_digest) is None:
-            tx.execute(_BLOCK_KEY, key_digest=key_digest, reason=reason, actor=actor, blocked_at=now)
+    def block(self, tx: Transaction, key_digest: str, *, reason: str, actor: str, now: datetime) -> bool:
+        """Never certify this key (again). False where it was blocked before: then nothing changes."""
+        if self.blocked_because(tx, key_digest) is not None:
+            return False
+        tx.execute(_BLOCK_KEY, key_digest=key_digest, reason=reason, actor=actor, blocked_at=now)
+        return True
 
 
 def _certificate(row: Row | None) -> IssuedCertificate | None:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.service import AuditLog
 from ca_core.authorities.imported import ImportedAuthorities
-from ca_core.authorities.model import Authority, AuthorityRole
+from ca_core.authorities.model import RESERVED_ENDING, Authority, AuthorityRole
 from ca_core.authorities.registry import AuthorityRegistry
 from ca_core.issuance.handed_over import is_issued_by, read_certificate
 from ca_core.issuance.past import ForeignCertificate, PastCertificates
@@ -52,6 +52,8 @@ class AuthorityImport:
         """
         certificate, public_key = _parse(octets)
         verify_label(slug)
+        if slug.endswith(RESERVED_ENDING):
+            raise AuthorityRefused(f"a slug does not end in {RESERVED_ENDING}")
         for known in self._registry.all():
             if known.certificate == certificate and known.slug == slug:
                 return known

@@ -17,7 +17,7 @@ from ca_core.kernel.database import Transaction
 from ca_core.migration.errors import CrlRefused, SourceRefused
 from ca_core.migration.model import Cursor, Outcome, Reason, Verdict, masked
 from ca_core.revocation.errors import RevocationError
-from ca_core.revocation.model import Change, RevocationReason, StatusChange
+from ca_core.revocation.model import FIRST_DATE, Change, RevocationReason, StatusChange
 from ca_core.revocation.past import PastChange, PastChanges
 
 MAX_CRL_BYTES = 256 * 1024 * 1024
@@ -185,4 +185,7 @@ def _entry(revoked: x509.RevokedCertificate) -> CrlEntry:
     serial = revoked.serial_number
     if not 0 < serial < 1 << 160:
         raise ValueError("serial")
-    return CrlEntry(serial, revoked.revocation_date_utc.astimezone(UTC), reason, invalidity_date)
+    at = revoked.revocation_date_utc.astimezone(UTC)
+    if at < FIRST_DATE:
+        raise ValueError("a date that no list of this house could bear")
+    return CrlEntry(serial, at, reason, invalidity_date)

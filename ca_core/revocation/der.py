@@ -40,7 +40,8 @@ def integer(value: int, tag: int = INTEGER) -> bytes:
 
 def generalized_time(moment: datetime) -> bytes:
     """An aware moment as GeneralizedTime, whole seconds, Z."""
-    return tlv(GENERALIZED_TIME, moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode("ascii"))
+    utc = moment.astimezone(UTC)
+    return tlv(GENERALIZED_TIME, f"{utc.year:04d}{utc:%m%d%H%M%S}Z".encode("ascii"))  # %Y has fewer digits before 1000
 
 
 def time(moment: datetime) -> bytes:

@@ -36,6 +36,6 @@ class ReasonRefused(RevocationError):
 
 
 class InvalidityDateRefused(RevocationError):
-    """The date since when the key is distrusted lies in the future or has no zone."""
+    """The date since when the key is distrusted lies in the future or before 1950, or has no zone."""
 
     code = "invalidity_date_refused"

@@ -15,6 +15,10 @@ class StatusLog:
         """The number of the latest change, 0 in an empty log."""
         return store.head_sequence(tx)
 
+    def hold(self, tx: Transaction) -> int:
+        """As `head`; it stays so until the transaction ends, and others who hold it wait. In a write transaction."""
+        return store.hold_head(tx)
+
     def latest(self, tx: Transaction, certificate_id: int) -> StatusChange | None:
         """A certificate's latest change, by one indexed statement; None where it was always good."""
         return store.latest(tx, certificate_id)

@@ -1,10 +1,13 @@
 """Status changes and the rules of which may follow which. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from ca_core.revocation.errors import AlreadyRevoked, AlreadySuspended, NotSuspended, ReasonRefused
+
+FIRST_DATE = datetime(1950, 1, 1, tzinfo=UTC)
+"""No date on a list is earlier: a DER Time begins there (RFC 5280 s4.1.2.5)."""
 
 
 class RevocationReason(StrEnum):
@@ -57,8 +60,8 @@ _CHANGE_OF_REASON = {
 class StatusChange:
     """A row of the log. `sequence` counts every authority's changes without a gap, in the order of their commits.
 
-    at: when it was decided, which is the revocation date. not_after, crl_shard: the certificate's, copied so that CRLs
-    are made from the log alone.
+    at: the revocation date: when it was decided, or of a revocation that ends a suspension, when that began.
+    not_after, crl_shard: the certificate's, copied so that CRLs are made from the log alone.
     """
 
     sequence: int
@@ -119,6 +122,14 @@ def verify_may_follow(latest: Change | None, wanted: Change) -> None:
         raise AlreadySuspended
     if wanted is Change.RESUME and latest is not Change.SUSPEND:
         raise NotSuspended
+
+
+def revocation_date(latest: StatusChange | None, wanted: Change, now: datetime) -> datetime:
+    """What lists and answers say. A revocation that ends a suspension dates from its beginning (X.509 s9.5.3.1): what
+    was signed in between does not become good by it."""
+    if wanted is Change.REVOKE and latest is not None and latest.change is Change.SUSPEND:
+        return min(latest.at, now)
+    return now
 
 
 def verify_reason_fits(change: Change, reason: RevocationReason) -> None:

@@ -1,5 +1,6 @@
 """Changing a certificate's status."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,15 +11,17 @@ from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
 from ca_core.revocation import store
 from ca_core.revocation.crl_entry import crl_entry
-from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused
+from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused, RevocationError
 from ca_core.revocation.model import (
+    FIRST_DATE,
     Change,
     RevocationReason,
     StatusChange,
+    revocation_date,
     verify_may_follow,
     verify_reason_fits,
 )
-from ca_core.revocation.ports import Certificates
+from ca_core.revocation.ports import Certificates, Issued
 from ca_core.revocation.second_place import change_record
 
 _AUDIT_NAMES = {
@@ -112,22 +115,42 @@ class RevocationService:
         with self._database.write() as tx:
             return self.apply(tx, command)
 
+    def change_together(self, commands: Sequence[ChangeCommand]) -> list[StatusChange | RevocationError]:
+        """For each, in order, its change or why it may not be: all of those that may, in one transaction.
+
+        For what belongs together, as the certificates of a card: nobody ever finds a part of them changed. To the
+        second place it is one act.
+        """
+        with self._database.write() as tx:
+            store.hold_head(tx)
+            outcomes: list[StatusChange | RevocationError] = []
+            for command in commands:
+                try:
+                    self._judged(tx, command)
+                except RevocationError as refused:
+                    outcomes.append(refused)
+                else:
+                    outcomes.append(self._write(tx, command))
+            changes = [outcome for outcome in outcomes if isinstance(outcome, StatusChange)]
+            self._second_place.append([change_record(change) for change in changes])
+            return outcomes
+
     def apply(self, tx: Transaction, command: ChangeCommand) -> StatusChange:
         """The change, within a transaction of the caller's (a replacement revokes what it replaces).
 
-        1. The reason fits the change. 2. The certificate is one of that authority. 3. The log's lock: from here to the
-        commit nobody else decides. 4. The latest change allows this one. 5. The change with its CRL entry. 6. The
-        audit event. 7. The second place. After a refusal the caller's transaction must not commit.
+        1. The log's lock: from here to the commit nobody else decides. 2. The reason fits the change, the certificate
+        is one of that authority, its latest change allows this one. 3. The change with its CRL entry. 4. The audit
+        event. 5. The second place. After a refusal the caller's transaction must not commit.
         """
-        verify_reason_fits(command.change, command.reason)
-        issued = self._certificates.find(tx, command.authority_id, command.serial)
-        if issued is None:
-            raise CertificateNotFound(f"authority {command.authority_id}")
+        change = self._write(tx, command)
+        self._second_place.append([change_record(change)])
+        return change
+
+    def _write(self, tx: Transaction, command: ChangeCommand) -> StatusChange:
+        """Steps 1 to 4."""
         sequence = store.next_sequence(tx)
-        at = self._clock()
-        invalidity_date = _invalidity_date(command.invalidity_date, at)
-        latest = store.latest(tx, issued.certificate_id)
-        verify_may_follow(None if latest is None else latest.change, command.change)
+        issued, latest, now = self._judged(tx, command)
+        at = revocation_date(latest, command.change, now)
         change = StatusChange(
             sequence=sequence,
             certificate_id=issued.certificate_id,
@@ -136,22 +159,33 @@ class RevocationService:
             change=command.change,
             reason=command.reason,
             at=at,
-            invalidity_date=invalidity_date,
+            invalidity_date=_invalidity_date(command.invalidity_date, now),
             actor=command.actor,
             not_after=issued.certificate.not_valid_after_utc,
             crl_shard=issued.crl_shard,
         )
-        store.add(tx, change, crl_entry(change.serial, at, change.reason, invalidity_date))
+        store.add(tx, change, crl_entry(change.serial, at, change.reason, change.invalidity_date))
         self._audit.append(tx, _audit_event(change, command.request_id))
-        self._second_place.append([change_record(change)])
         return change
 
+    def _judged(self, tx: Transaction, command: ChangeCommand) -> tuple[Issued, StatusChange | None, datetime]:
+        """The certificate, its latest change, and now; under the log's lock. Raises: RevocationError."""
+        verify_reason_fits(command.change, command.reason)
+        issued = self._certificates.find(tx, command.authority_id, command.serial)
+        if issued is None:
+            raise CertificateNotFound(f"authority {command.authority_id}")
+        now = self._clock()
+        _invalidity_date(command.invalidity_date, now)
+        latest = store.latest(tx, issued.certificate_id)
+        verify_may_follow(None if latest is None else latest.change, command.change)
+        return issued, latest, now
 
-def _invalidity_date(wanted: datetime | None, at: datetime) -> datetime | None:
+
+def _invalidity_date(wanted: datetime | None, now: datetime) -> datetime | None:
     if wanted is None:
         return None
-    if wanted.tzinfo is None or wanted > at:
-        raise InvalidityDateRefused
+    if wanted.tzinfo is None or not FIRST_DATE <= wanted <= now:
+        raise InvalidityDateRefused("it needs a zone, and lies between 1950 and now")
     return wanted.replace(microsecond=0)
 
 

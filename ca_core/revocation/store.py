@@ -73,6 +73,7 @@ _ADD = Statement(
 )
 _MAKE_HEAD = Statement(text("INSERT INTO status_head (id, seq) VALUES (1, 0) ON CONFLICT (id) DO NOTHING"))
 _NEXT = Statement(update(head).where(head.c.id == 1).values(seq=head.c.seq + 1).returning(head.c.seq))
+_HOLD = Statement(update(head).where(head.c.id == 1).values(seq=head.c.seq).returning(head.c.seq))
 _HEAD = Statement(select(head.c.seq).where(head.c.id == 1))
 _LATEST = Statement(
     select(*_CHANGE)
@@ -137,10 +138,19 @@ _PAGE = 5_000
 
 def next_sequence(tx: Transaction) -> int:
     """The next number of the log. Whoever has it holds the log's lock until the transaction ends."""
-    row = tx.one_or_none(_NEXT)
+    return _of_head(tx, _NEXT)
+
+
+def hold_head(tx: Transaction) -> int:
+    """The log's latest number, whose lock is held until the transaction ends."""
+    return _of_head(tx, _HOLD)
+
+
+def _of_head(tx: Transaction, statement: Statement) -> int:
+    row = tx.one_or_none(statement)
     if row is None:
         tx.execute(_MAKE_HEAD)
-        row = tx.one_or_none(_NEXT)
+        row = tx.one_or_none(statement)
         if row is None:
             raise LookupError("the head of the status log is gone")
     sequence: int = row[0]

@@ -1,23 +1,36 @@
 """`citizenid ca …`: authorities, certificates, lists."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from ca_core.authorities.ceremony_file import Ceremony, parse_ceremony
-from ca_core.authorities.errors import CeremonyRefused
+from ca_core.authorities.ceremony_file import parse_ceremony
+from ca_core.issuance.handed_over import MAX_CERTIFICATE_BYTES, read_certificate
 from ca_core.kernel.errors import DomainError
+from ca_core.keys.model import PublicKey, key_digest
+from ca_core.revocation.errors import InvalidityDateRefused
 from ca_core.revocation.model import RevocationReason
-from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, show
+from idp.commands.custodians import read_reviewed
+from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, read_bounded, show
 
 app = command_group("The certification authority.")
 ceremony_app = command_group("Authorities are made from a file that is reviewed first.")
 app.add_typer(ceremony_app, name="ceremony")
 
+_MAX_REASON = 200
 CeremonyFile = Annotated[Path, typer.Argument(help="The ceremony's TOML file.")]
 AuthorityOption = Annotated[str, typer.Option(help="The authority's slug.")]
 SerialOption = Annotated[str, typer.Option(help="The certificate's serial number, hexadecimal.")]
+InvalidityDateOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Since when the key is distrusted, with its zone: 2026-03-01T08:00:00+08:00.", show_default=False
+    ),
+]
 
 
 class SerialMalformed(DomainError):
@@ -26,18 +39,24 @@ class SerialMalformed(DomainError):
     code = "serial_malformed"
 
 
+class BlockedKeyMalformed(DomainError):
+    """No public key that could be certified, or no reason."""
+
+    code = "blocked_key_malformed"
+
+
 @ceremony_app.command("review")
 def ceremony_review(file: CeremonyFile, config: ConfigOption = None) -> None:
     """What the file would make, and its digest. Writes nothing."""
     with opened(config) as ca:
-        print(ca.ceremonies.review(_read_ceremony(file)))
+        print(ca.ceremonies.review(parse_ceremony(read_reviewed(file))))
 
 
 @ceremony_app.command("run")
 def ceremony_run(file: CeremonyFile, config: ConfigOption = None) -> None:
     """Makes keys and certificates, and prints the transcript."""
     with opened(config) as ca:
-        print(ca.ceremonies.run(_read_ceremony(file), held_by=operator()).transcript)
+        print(ca.ceremonies.run(parse_ceremony(read_reviewed(file)), held_by=operator()).transcript)
 
 
 @app.command("list")
@@ -62,11 +81,13 @@ def revoke(
     authority: AuthorityOption,
     serial: SerialOption,
     reason: RevocationReason = RevocationReason.UNSPECIFIED,
+    invalidity_date: InvalidityDateOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Ends one certificate for good."""
     with opened(config, durable=True) as ca:
-        ca.revocation.revoke(ca.registry.by_slug(authority).id, parse_serial(serial), reason, operator())
+        authority_id, since = ca.registry.by_slug(authority).id, parse_invalidity_date(invalidity_date)
+        ca.revocation.revoke(authority_id, parse_serial(serial), reason, operator(), since)
 
 
 @app.command()
@@ -103,6 +124,34 @@ def recover(config: ConfigOption = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command("block-key")
+def block_key(
+    file: Annotated[Path, typer.Argument(help="The key: a public key in PEM, or a certificate of it.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    config: ConfigOption = None,
+) -> None:
+    """Keeps a key from ever being certified (again). What was issued for it stays as it is: see revoke."""
+    with opened(config, durable=True) as ca:
+        key = parse_blocked_key(read_bounded(file, MAX_CERTIFICATE_BYTES, BlockedKeyMalformed))
+        if not (reason.isprintable() and 0 < len(reason) <= _MAX_REASON):
+            raise BlockedKeyMalformed(f"reason: 1 to {_MAX_REASON} printable characters")
+        ca.issuance.block_key(key, reason=reason, actor=operator())
+        print(f"SHA-256 of the key: {key_digest(key)}")
+
+
+def parse_blocked_key(octets: bytes) -> PublicKey:
+    """Of a public key in PEM, or of a certificate. Raises: BlockedKeyMalformed."""
+    try:
+        if not octets.lstrip().startswith(b"-----BEGIN PUBLIC KEY"):
+            return read_certificate(octets)[1]
+        key = load_pem_public_key(octets)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BlockedKeyMalformed("neither a public key in PEM nor a certificate") from error
+    if not isinstance(key, PublicKey):
+        raise BlockedKeyMalformed("a kind of key that is never certified")
+    return key
+
+
 def parse_serial(text: str) -> int:
     """A serial number as openssl and browsers print it, colons allowed. Raises: SerialMalformed."""
     digits = text.replace(":", "").lower().removeprefix("0x")
@@ -111,8 +160,11 @@ def parse_serial(text: str) -> int:
     return int(digits, 16)
 
 
-def _read_ceremony(file: Path) -> Ceremony:
+def parse_invalidity_date(text: str | None) -> datetime | None:
+    """A moment by ISO 8601. Raises: InvalidityDateRefused."""
+    if text is None:
+        return None
     try:
-        return parse_ceremony(file.read_bytes())
-    except OSError as error:
-        raise CeremonyRefused(f"{file}: {error.strerror}") from error
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidityDateRefused(f"not a moment by ISO 8601: {text[:60]}") from error

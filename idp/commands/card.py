@@ -1,14 +1,16 @@
 """`citizenid card …`: the certificates of one card."""
 
-from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from ca_core.cards.errors import CardNotFound
 from ca_core.issuance.model import IssuedCertificate, serial_text
-from ca_core.kernel.errors import DomainError
-from ca_core.revocation.model import RevocationReason
+from ca_core.revocation.errors import RevocationError
+from ca_core.revocation.model import Change, RevocationReason
+from ca_core.revocation.service import ChangeCommand
+from idp.commands.ca import InvalidityDateOption, parse_invalidity_date
 from idp.commands.shared import ConfigOption, JsonOption, command_group, opened, operator, show
 from idp.main.authority import CertificationAuthority
 
@@ -40,39 +42,52 @@ def show_card(card_number: CardArgument, config: ConfigOption = None, as_json: J
 def revoke(
     card_number: CardArgument,
     reason: RevocationReason = RevocationReason.UNSPECIFIED,
+    invalidity_date: InvalidityDateOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Ends every certificate of the card for good."""
     with opened(config, durable=True) as ca:
-        _each(ca, card_number, lambda one: ca.revocation.revoke(one.authority_id, one.serial, reason, operator()))
+        _change(ca, card_number, Change.REVOKE, reason, parse_invalidity_date(invalidity_date))
 
 
 @app.command()
 def suspend(card_number: CardArgument, config: ConfigOption = None) -> None:
     """Stops every certificate of the card until they are resumed or revoked."""
     with opened(config, durable=True) as ca:
-        _each(ca, card_number, lambda one: ca.revocation.suspend(one.authority_id, one.serial, operator()))
+        _change(ca, card_number, Change.SUSPEND, RevocationReason.CERTIFICATE_HOLD)
 
 
 @app.command()
 def resume(card_number: CardArgument, config: ConfigOption = None) -> None:
     """Makes the card's suspended certificates valid again."""
     with opened(config, durable=True) as ca:
-        _each(ca, card_number, lambda one: ca.revocation.resume(one.authority_id, one.serial, operator()))
+        _change(ca, card_number, Change.RESUME, RevocationReason.REMOVE_FROM_CRL)
 
 
-def _each(ca: CertificationAuthority, card_number: str, change: Callable[[IssuedCertificate], object]) -> None:
-    """Changes every certificate that can be changed; raises the first refusal if none could."""
-    refused: list[DomainError] = []
-    issued = _certificates(ca, card_number)
-    for one in issued:
-        try:
-            change(one)
-        except DomainError as error:
-            refused.append(error)
-    print(f"{len(issued) - len(refused)} of {len(issued)} certificates changed")
-    if len(refused) == len(issued):
+def _change(
+    ca: CertificationAuthority,
+    card_number: str,
+    change: Change,
+    reason: RevocationReason,
+    invalidity_date: datetime | None = None,
+) -> None:
+    """Changes every certificate that can be changed, all at once; raises the first refusal if none could."""
+    commands = [
+        ChangeCommand(
+            authority_id=one.authority_id,
+            serial=one.serial,
+            change=change,
+            reason=reason,
+            actor=operator(),
+            invalidity_date=invalidity_date,
+        )
+        for one in _certificates(ca, card_number)
+    ]
+    outcomes = ca.revocation.change_together(commands)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, RevocationError)]
+    if len(refused) == len(outcomes):
         raise refused[0]
+    print(f"{len(outcomes) - len(refused)} of {len(outcomes)} certificates changed")
 
 
 def _certificates(ca: CertificationAuthority, card_number: str) -> list[IssuedCertificate]:

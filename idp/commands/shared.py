@@ -36,7 +36,7 @@ def read_bounded(path: Path, limit: int, refused: type[DomainError]) -> bytes:
         with path.open("rb") as file:
             return file.read(limit + 1)
     except OSError as error:
-        raise refused(str(error.strerror)) from error
+        raise refused(f"{path}: {error.strerror}") from error
 
 
 @contextmanager

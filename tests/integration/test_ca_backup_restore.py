@@ -29,10 +29,10 @@ from ca_core.backup.errors import (
 from ca_core.backup.journal import found_journal
 from ca_core.backup.replay import replay
 from ca_core.backup.service import RestoreReport, verify_restored
-from ca_core.issuance import CertificateStore, IssuedCertificate
+from ca_core.issuance import CertificateStore, IssuedCertificate, KeyBlocked
 from ca_core.kernel.database import Database
 from ca_core.kernel.second_place import Record, SecondPlaceUnavailable
-from ca_core.revocation import Change, RevocationReason, StatusLog
+from ca_core.revocation import Change, ChangeCommand, RevocationReason, StatusLog
 from ca_core.revocation.second_place import change_record
 from ca_core.status.crl_checker import CrlChecker
 from support.fakes import FakeClock, SeededRng
@@ -95,6 +95,19 @@ def test_a_restore_of_an_older_backup_loses_nothing_that_was_acknowledged(
         pass
     assert verify_log(restored).chained > 0
     assert {path.name for path in (tmp_path / "keys2").iterdir()} == {"root-g1.pem", "citizen-g1.pem"}
+
+
+def test_a_key_that_was_blocked_after_the_backup_stays_blocked(
+    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
+) -> None:
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+    request = request_of(7)
+    for _ in range(2):
+        guarded.issuance.block_key(request.public_key, reason="found in public", actor="operator:1")
+    report = restore(guarded, tmp_path / "backup", target_url)
+    assert (report.replay.blocked_keys, report.replay.unknown_authority) == (1, 0)
+    with pytest.raises(KeyBlocked):
+        Guarded(target_url, tmp_path, restored, clock, SeededRng(5)).issuance.issue(request)
 
 
 def test_a_layout_of_shards_introduced_after_the_backup_is_there_with_its_certificates(
@@ -210,6 +223,32 @@ def test_an_issuance_killed_in_its_acknowledgement_never_gives_two_certificates(
     again = Guarded(target_url, tmp_path, restored, clock, SeededRng(5))
     assert again.issuance.recover().stuck == ()
     assert again.issuance.issue(request) == issued
+
+
+def test_a_cards_resumption_that_was_never_committed_is_left_out_as_a_whole(
+    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database
+) -> None:
+    """Of its two numbers only the first was given to somebody else."""
+    first, second, other = (issue(guarded, number) for number in range(3))
+    for one in (first, second):
+        guarded.revocation.suspend(one.authority_id, one.serial, "operator:1")
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+    resumptions = [
+        ChangeCommand(
+            authority_id=one.authority_id,
+            serial=one.serial,
+            change=Change.RESUME,
+            reason=RevocationReason.REMOVE_FROM_CRL,
+            actor="operator:1",
+        )
+        for one in (first, second)
+    ]
+    with pytest.raises(ZeroDivisionError):
+        rolled_back(guarded, lambda: guarded.revocation.change_together(resumptions))
+    revoke(guarded, other)
+    report = restore(guarded, tmp_path / "backup", target_url)
+    assert report.replay.resumptions_left_out == 2
+    assert [state(restored, one) for one in (first, second, other)] == [Change.SUSPEND, Change.SUSPEND, Change.REVOKE]
 
 
 def test_what_was_journaled_and_never_committed_ends_but_never_resumes(

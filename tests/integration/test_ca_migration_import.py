@@ -7,11 +7,14 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from asn1crypto import crl as asn1_crl
+from asn1crypto.x509 import Time
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import text
@@ -338,6 +341,24 @@ def test_what_is_none_of_our_files_is_refused_as_a_whole(
         assert backup_store.row_counts(tx) == before
 
 
+def test_an_entry_with_a_date_that_no_list_could_bear_is_refused(
+    service: MigrationService, house: OldHouse, tmp_path: Path
+) -> None:
+    pem = write_pem(tmp_path / "two.pem", [house.certificate(number) for number in (1, 2)])
+    service.import_holders(write_holders(tmp_path / "holders.csv", range(1, 3)), actor=ACTOR)
+    service.import_certificates(pem, "old-g1", actor=ACTOR)
+    crl = asn1_crl.CertificateList.load(house.crl({1: (AT, None), 2: (AT, None)}).public_bytes(Encoding.DER))
+    tbs = crl["tbs_cert_list"]
+    tbs["revoked_certificates"][0]["revocation_date"] = Time({"general_time": datetime(1940, 1, 1, tzinfo=UTC)})
+    key = house.keys["g1"]
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    crl["signature"] = key.sign(tbs.dump(force=True), ec.ECDSA(hashes.SHA256()))
+    source = tmp_path / "old.crl"
+    source.write_bytes(crl.dump(force=True))
+    report = run_kind(service, "crl", source)
+    assert (report.accepted, report.refused) == (1, 1)
+
+
 def test_a_truncated_list_is_refused(service: MigrationService, house: OldHouse, tmp_path: Path) -> None:
     whole = house.crl({number: (AT, None) for number in range(1, 50)}).public_bytes(Encoding.DER)
     for kept in (1, 40, len(whole) // 2, len(whole) - 1):
@@ -365,6 +386,15 @@ def test_authorities_are_found_by_key_and_need_their_issuer(
     with pytest.raises(AuthorityRefused):
         service.authorities.add(citizen, slug="citizen", actor=ACTOR)
     assert rows(database, "SELECT count(*) FROM ca_authorities") == [(3,)]
+
+
+def test_no_authority_has_the_address_of_anothers_deltas(
+    database: Database, clock: FakeClock, rng: SeededRng, house: OldHouse
+) -> None:
+    authorities = moving_in(database, clock, rng).authorities
+    with pytest.raises(AuthorityRefused):
+        authorities.add(house.authorities["root"].public_bytes(Encoding.PEM), slug="g1-delta", actor=ACTOR)
+    assert rows(database, "SELECT slug FROM ca_authorities") == []
 
 
 @pytest.mark.parametrize("slug", ["root", "g1"])

@@ -1,26 +1,30 @@
 """Revocation on both databases: refusals write nothing, races have one winner, numbers have no gap."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
-from ca_core.audit import AuditLog
+from ca_core.audit import AuditEvent, AuditLog, AuditUnavailable
 from ca_core.issuance.model import IssuedCertificate
-from ca_core.kernel.database import Database
+from ca_core.kernel.database import Database, Transaction
+from ca_core.kernel.second_place import Record
 from ca_core.revocation import (
     AlreadyRevoked,
     AlreadySuspended,
     CertificateNotFound,
     Change,
+    ChangeCommand,
     InvalidityDateRefused,
     NotSuspended,
     ReasonRefused,
     RevocationError,
     RevocationReason,
     RevocationService,
+    StatusChange,
     StatusLog,
 )
 from support.fakes import FakeClock, SeededRng
@@ -131,6 +135,85 @@ def test_an_invalidity_date_in_the_future_is_refused(
     with pytest.raises(InvalidityDateRefused):
         service.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, ACTOR, naive)
     assert written(database, audit) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["0202-05-05T00:00:00+00:00", "0001-01-01T00:00:00+08:00", "1949-12-31T23:59:59+00:00"]
+)
+def test_an_invalidity_date_before_lists_can_say_it_is_refused(
+    database: Database, service: RevocationService, audit: AuditLog, issued: IssuedCertificate, text: str
+) -> None:
+    wanted = datetime.fromisoformat(text)
+    with pytest.raises(InvalidityDateRefused):
+        service.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, ACTOR, wanted)
+    assert written(database, audit) == (0, 0)
+
+
+def test_a_revocation_dates_from_the_suspension_that_it_ends(
+    service: RevocationService, pki: SmallPki, clock: FakeClock
+) -> None:
+    held, resumed, stepped = (pki.issue(pki.g3) for _ in range(3))
+    began = [service.suspend(one.authority_id, one.serial, ACTOR).at for one in (held, resumed, stepped)]
+    clock.advance(3_600)
+    service.resume(resumed.authority_id, resumed.serial, ACTOR)
+    clock.advance(3_600)
+    revoke = partial(service.revoke, reason=RevocationReason.KEY_COMPROMISE, actor=ACTOR)
+    assert revoke(held.authority_id, held.serial).at == began[0]
+    assert revoke(resumed.authority_id, resumed.serial).at == clock.now
+    clock.advance(-86_400)
+    assert revoke(stepped.authority_id, stepped.serial).at == clock.now
+
+
+def suspension(issued: IssuedCertificate) -> ChangeCommand:
+    return ChangeCommand(
+        authority_id=issued.authority_id,
+        serial=issued.serial,
+        change=Change.SUSPEND,
+        reason=RevocationReason.CERTIFICATE_HOLD,
+        actor=ACTOR,
+    )
+
+
+class Told:
+    """A second place that remembers each act."""
+
+    def __init__(self) -> None:
+        self.acts: list[list[object]] = []
+
+    def append(self, records: Sequence[Record]) -> None:
+        self.acts.append([record["seq"] for record in records])
+
+
+def test_what_belongs_together_changes_in_one_transaction(
+    database: Database, audit: AuditLog, pki: SmallPki, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    service = RevocationService(database, pki.certificates, audit, clock, second_place=told)
+    first, revoked, last = (pki.issue(pki.g3) for _ in range(3))
+    service.revoke(revoked.authority_id, revoked.serial, RevocationReason.SUPERSEDED, ACTOR)
+    wanted = [suspension(one) for one in (first, revoked, last)]
+    append, events = audit.append, []
+
+    def dies_at_the_second(tx: Transaction, event: AuditEvent) -> None:
+        events.append(event)
+        if len(events) == 2:
+            raise AuditUnavailable("away")
+        append(tx, event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "append", dies_at_the_second)
+        with pytest.raises(AuditUnavailable):
+            service.change_together(wanted)
+    assert written(database, audit) == (1, 1)
+    assert told.acts == [[1]]
+    outcomes = service.change_together(wanted)
+    assert [type(outcome) for outcome in outcomes] == [StatusChange, AlreadyRevoked, StatusChange]
+    assert [history(database, one) for one in (first, last)] == [[Change.SUSPEND], [Change.SUSPEND]]
+    assert written(database, audit) == (3, 3)
+    assert told.acts == [[1], [2, 3]]
+    again = service.change_together(wanted)
+    assert [type(outcome) for outcome in again] == [AlreadySuspended, AlreadyRevoked, AlreadySuspended]
+    assert written(database, audit) == (3, 3)
 
 
 def test_what_was_never_issued_is_refused(

@@ -5,22 +5,26 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, text
 
+from ca_core.audit import AuditEvent
 from ca_core.kernel.connections import DriverConnection
-from ca_core.kernel.database import Database, Statement
+from ca_core.kernel.database import Database, Statement, Transaction
 from ca_core.kernel.errors import Unavailable
+from ca_core.keys.model import PrivateKey
 from ca_core.revocation import StatusChange
 from ca_core.revocation.crl_entry import crl_entry
 from ca_core.status import crl_store
 from ca_core.status.crl_steps import CrlStep
 from ca_core.status.errors import CrlRefused, CrlSuperseded
+from ca_core.status.model import CrlKind
 from support import crl_child
-from support.crl_world import ACTOR, CrlWorld, kill_child_environment, serials, store_keys
+from support.crl_world import ACTOR, CrlWorld, kill_child_environment, number_of, serials, store_keys
 from support.fakes import FakeClock, SeededRng
 from support.postgresql import PostgresqlServer
 from support.small_pki import SmallPki
@@ -30,6 +34,7 @@ ROWS = Statement(
     .where(crl_store.crls.c.authority_id == bindparam("authority_id"))
     .order_by(crl_store.crls.c.number)
 )
+WAITING = Statement(text("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 ORPHANS = Statement(
     select(func.count())
     .select_from(crl_store.crl_chunks.join(crl_store.crls, crl_store.crls.c.id == crl_store.crl_chunks.c.crl_id))
@@ -282,3 +287,67 @@ def test_workers_at_once_of_both_kinds(world: CrlWorld) -> None:
     assert world.check().faults == []
     numbers = [number for number, _, _ in rows(world)]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_a_higher_number_never_knows_less_though_clocks_differ(
+    postgresql_database_url: str, clock: FakeClock, rng: SeededRng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two publishers whose clocks are two hours apart do not collide in the number: the one that is ahead has read its
+    place in the log, and before it commits a certificate is revoked and the other begins."""
+    database = Database.open(postgresql_database_url)
+    world = CrlWorld(database, clock, rng, SmallPki())
+    g3, issued = world.pki.g3, world.issue(world.pki.g3)
+    world.crls.publish(g3.slug)
+    ahead = CrlWorld(database, FakeClock(clock.now + timedelta(hours=2)), rng, world.pki)
+    has_read, go_on = threading.Event(), threading.Event()
+    append = ahead.audit.append
+
+    def slow(tx: Transaction, event: AuditEvent) -> None:
+        has_read.set()
+        go_on.wait(10)
+        append(tx, event)
+
+    monkeypatch.setattr(ahead.audit, "append", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ahead.crls.publish, g3.slug)
+        assert has_read.wait(10)
+
+        def revoke_and_publish() -> None:
+            world.revoke(issued)
+            world.crls.publish(g3.slug)
+
+        second = pool.submit(revoke_and_publish)
+        while not (second.done() or somebody_waits(database)):
+            threading.Event().wait(0.005)
+        go_on.set()
+        first.result(timeout=30)
+        second.result(timeout=30)
+    with database.read() as tx:
+        completes = crl_store.newest(tx, g3.id, CrlKind.COMPLETE, limit=3)
+    assert [record.through for record in completes] == [1, 0, 0]
+    assert serials(world.complete()) == {issued.serial}
+    database.dispose()
+
+
+def somebody_waits(database: Database) -> bool:
+    """Whether a connection waits for a lock."""
+    with database.read() as tx:
+        return bool(tx.all(WAITING))
+
+
+def test_what_nobody_foresaw_for_one_authority_keeps_no_other_waiting(
+    world: CrlWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = world.pki.keys.private_key
+
+    def fails(label: str) -> PrivateKey:
+        if label == world.pki.g2.key_label:
+            raise RuntimeError("a module that crashed")
+        return found(label)
+
+    monkeypatch.setattr(world.pki.keys, "private_key", fails)
+    with pytest.raises(RuntimeError):
+        world.crls.publish_due()
+    assert world.archive.latest("citizen-g2") is None
+    assert serials(world.complete()) == set()
+    assert number_of(world.delta()) > number_of(world.complete())

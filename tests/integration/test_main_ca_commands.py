@@ -3,6 +3,7 @@
 import json
 import stat
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -14,15 +15,16 @@ import pytest
 from asn1crypto import tsp
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.authorities.custodians import approval_text
-from ca_core.issuance import IssuedCertificate
+from ca_core.issuance import IssuedCertificate, KeyBlocked
 from ca_core.issuance.lint import Linter
 from ca_core.issuance.model import LintMode
 from ca_core.kernel.clock import system_clock
-from ca_core.kernel.database import sqlite_url
+from ca_core.kernel.database import Statement, sqlite_url
 from ca_core.kernel.settings import load_settings
 from idp.bench.model import Plan
 from idp.cli import app
@@ -109,6 +111,11 @@ def test_a_ceremony_is_held_once_enough_custodians_signed_its_text(
     approve = ("ca", "custodians", "approve", str(file), "--signature")
     assert refused(folder, *approve, str(tmp_path / "not-signed")) == "approval_refused"
     assert refused(folder, *approve, str(tmp_path / "none")) == "approval_refused"
+    (tmp_path / "large").write_bytes(b"#" * 1_000_001)
+    assert refused(folder, *approve, str(tmp_path / "large")) == "approval_refused"
+    for act in (("ceremony", "review"), ("ceremony", "run"), ("custodians", "establish")):
+        assert refused(folder, "ca", *act, str(tmp_path / "large")) == "ceremony_refused"
+        assert refused(folder, "ca", *act, str(tmp_path / "none")) == "ceremony_refused"
     assert done(folder, *approve, sign(0)).startswith("Custodian 0 approved ")
     assert done(folder, *approve, sign(0)).startswith("Custodian 0 approved ")  # the same one again is one
     assert refused(folder, "ca", "ceremony", "run", str(file)) == "ceremony_not_approved"
@@ -207,6 +214,58 @@ def test_stamps_are_sealed_and_a_unit_is_renewed_by_command(
     assert done(folder, *renew) == "renewed\n"
     assert done(folder, *renew) == "not due\n"
     assert refused(folder, "timestamp", "renew", "--authority", "nobody") == "authority_not_found"
+
+
+# Status
+
+
+def test_a_card_is_revoked_since_a_moment(folder: Path, ca: CertificationAuthority) -> None:
+    with ca.database.read() as tx:
+        before = ca.status_log.head(tx)
+        rows = tx.all(Statement(text("SELECT card_number, count(*) FROM certificates GROUP BY card_number")))
+        card_number = next(row[0] for row in rows if row[0] is not None and row[1] == 3)
+        issued = ca.certificates.by_card(tx, card_number)
+    one = issued[0]
+    named = ("--authority", ca.registry.by_id(one.authority_id).slug, "--serial", f"{one.serial:x}")
+    since = ("--reason", "keyCompromise", "--invalidity-date")
+    for wrong in ("yesterday", "2026-03-01T08:00:00", "0202-01-01T00:00:00+08:00", "2999-01-01T00:00:00+08:00"):
+        assert refused(folder, "ca", "revoke", *named, *since, wrong) == "invalidity_date_refused"
+        assert refused(folder, "card", "revoke", card_number, *since, wrong) == "invalidity_date_refused"
+    with ca.database.read() as tx:
+        assert ca.status_log.head(tx) == before
+    done(folder, "ca", "revoke", *named, *since, "2026-03-01T08:00:00+08:00")
+    assert done(folder, "card", "suspend", card_number) == f"{len(issued) - 1} of {len(issued)} certificates changed\n"
+    said = done(folder, "card", "revoke", card_number, *since, "2026-03-02T08:00:00+08:00")
+    assert said == f"{len(issued) - 1} of {len(issued)} certificates changed\n"
+    assert refused(folder, "card", "resume", card_number) == "certificate_already_revoked"
+    with ca.database.read() as tx:
+        latest = [ca.status_log.latest(tx, certificate.certificate_id) for certificate in issued]
+    days = [change.invalidity_date.day for change in latest if change is not None and change.invalidity_date]
+    assert days == [1, *[2] * (len(issued) - 1)]
+    done(folder, "ca", "crl", "--authority", "citizen-g1")
+    (check,) = json.loads(done(folder, "ca", "check-crls", "--authority", "citizen-g1", "--json"))
+    assert (check["entries"], check["faults"]) == (len(issued), [])
+
+
+def test_a_blocked_key_is_never_certified(folder: Path, ca: CertificationAuthority, tmp_path: Path) -> None:
+    key = new_key()
+    pem = tmp_path / "key.pem"
+    pem.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    block = ("ca", "block-key", "--reason", "found in public")
+    unknown = b64encode(bytes.fromhex("300f300a06082a85030701010101030100")).decode()
+    (tmp_path / "unknown.pem").write_text(f"-----BEGIN PUBLIC KEY-----\n{unknown}\n-----END PUBLIC KEY-----\n")
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 100)
+    for name in ("unknown.pem", "noise", "none"):
+        assert refused(folder, *block, str(tmp_path / name)) == "blocked_key_malformed"
+    assert refused(folder, "ca", "block-key", "--reason", "a\nb", str(pem)) == "blocked_key_malformed"
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert done(folder, *block, str(pem)) == f"SHA-256 of the key: {sha256(spki).hexdigest()}\n"
+    assert done(folder, *block, str(pem)).endswith(f"{sha256(spki).hexdigest()}\n")
+    with pytest.raises(KeyBlocked):
+        ca.issuance.issue(citizen_request("blocked", key=key))
+    certificate = tmp_path / "certificate.der"
+    certificate.write_bytes(ca.registry.by_slug("citizen-g1").certificate.public_bytes(Encoding.DER))
+    assert done(folder, *block, str(certificate)).startswith("SHA-256 of the key: ")
 
 
 # Lists

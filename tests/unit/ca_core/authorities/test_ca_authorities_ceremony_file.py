@@ -41,6 +41,7 @@ def test_names_have_the_deployed_encoding() -> None:
         ('slug = "citizen-g1"', 'slug = "self"'),
         ('slug = "citizen-g1"', 'slug = "Citizen"'),
         ('slug = "citizen-g1"', 'slug = "../g1"'),
+        ('slug = "citizen-g1"', 'slug = "root-g1-delta"'),
         ('issuer = "self"', 'issuer = "root-g1"'),
         ('issuer = "self"', 'issuer = "citizen-g1"'),
         ('key_algorithm = "p384"', 'key_algorithm = "rsa1024"'),

@@ -1,6 +1,7 @@
 """m of n custodians: who may approve, what their signature is over, and what is held without enough of them."""
 
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,6 +149,12 @@ def test_approvals_of_those_who_left_do_not_count(world: World, custodians: Cust
         world.hold(held)
 
 
+def set_of_spki(octets: str) -> bytes:
+    """A set of one, by its SubjectPublicKeyInfo in hexadecimal."""
+    pem = f"-----BEGIN PUBLIC KEY-----\n{b64encode(bytes.fromhex(octets)).decode()}\n-----END PUBLIC KEY-----"
+    return f'threshold = 1\n[[custodians]]\nname = "x"\npublic_key = """\n{pem}\n"""\n'.encode()
+
+
 @pytest.mark.parametrize(
     "octets",
     [
@@ -159,6 +166,8 @@ def test_approvals_of_those_who_left_do_not_count(world: World, custodians: Cust
         set_file().replace(b"Custodian 1", b"Custodian 0"),
         set_file() + b"\nextra = 1",
         b'threshold = 1\n[[custodians]]\nname = "x"\npublic_key = "none"',
+        set_of_spki("300f300a06082a85030701010101030100"),  # an algorithm that nobody knows
+        set_of_spki("301a301406072a8648ce3d020106092b240303020801010a03020004"),  # a curve that nobody knows
     ],
 )
 def test_a_set_that_breaks_a_rule_is_refused(octets: bytes) -> None:

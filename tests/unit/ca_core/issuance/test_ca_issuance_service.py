@@ -25,6 +25,7 @@ from ca_core.issuance.store import CertificateStore
 from ca_core.kernel.database import Database
 from ca_core.kernel.errors import ConfigurationError, DomainError
 from ca_core.keys import KeyAlgorithm, key_identifier
+from ca_core.revocation import RevocationReason, RevocationService
 from support.fakes import FakeClock, SeededRng
 from support.issuance_rows import counts
 from support.pki import (
@@ -434,6 +435,32 @@ def test_a_blocked_key_is_never_certified(database: Database, world: World) -> N
     world.issuance.block_key(key.public_key(), reason="key compromise", actor="operator:1")
     world.issuance.block_key(key.public_key(), reason="key compromise", actor="operator:1")
     refuses(database, world, citizen_request(key=key), KeyBlocked)
+
+
+def test_a_revoked_or_suspended_authority_issues_responders_alone(
+    database: Database, world: World, clock: FakeClock
+) -> None:
+    certificate = world.registry.by_slug("citizen-g1").certificate
+    root_id = world.registry.by_slug("root-g1").id
+    revocation = RevocationService(database, CertificateStore(), world.audit, clock)
+    revocation.suspend(root_id, certificate.serial_number, "operator:1")
+    refused = refuses(database, world, citizen_request(), IssuerNotValid)
+    assert refused.detail == "the authority's certificate is revoked or suspended"
+    revocation.resume(root_id, certificate.serial_number, "operator:1")
+    world.issuance.issue(citizen_request())
+    revocation.revoke(root_id, certificate.serial_number, RevocationReason.CA_COMPROMISE, "operator:1")
+    refuses(database, world, citizen_request(request_id="after"), IssuerNotValid)
+    key = new_key()
+    responder = IssuanceRequest(
+        request_id="responder",
+        common_name="OCSP 1",
+        profile="ocsp-responder",
+        authority="citizen-g1",
+        public_key=key.public_key(),
+        actor="system:va",
+        csr=certification_request(key),
+    )
+    assert world.issuance.issue(responder).profile == "ocsp-responder"
 
 
 def test_an_authority_that_is_not_valid_now(database: Database, world: World, clock: FakeClock) -> None:

@@ -6,6 +6,7 @@ from asn1crypto import crl as asn1_crl
 from ca_core.revocation.crl_entry import crl_entry
 from ca_core.revocation.errors import AlreadyRevoked, AlreadySuspended, NotSuspended, ReasonRefused
 from ca_core.revocation.model import Change, RevocationReason, verify_may_follow, verify_reason_fits
+from ca_core.status.crl_entries import verify_entries
 
 AT = datetime(2026, 3, 2, 1, 2, 3, 999_999, tzinfo=UTC)
 
@@ -93,3 +94,10 @@ def test_from_2050_on_the_date_is_a_generalized_time() -> None:
     assert b"\x17\x0d491231235959Z" in crl_entry(
         1, datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC), RevocationReason.UNSPECIFIED
     )
+
+
+@pytest.mark.parametrize("year", [1, 202, 1_949])
+def test_an_early_invalidity_date_has_four_digits_of_a_year(year: int) -> None:
+    entry = crl_entry(5, AT, RevocationReason.KEY_COMPROMISE, datetime(year, 5, 6, tzinfo=UTC))
+    assert f"\x18\x0f{year:04d}0506000000Z".encode("ascii") in entry
+    verify_entries(entry, delta=False)
