@@ -368,6 +368,21 @@ def test_the_drill_agrees_and_says_what_it_compared(
     assert report.differences == ()
 
 
+def test_a_drill_into_a_database_that_holds_something_leaves_it_as_it_is(
+    guarded: Guarded, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Were it the live one that somebody named as the scratch place, the drill would have to end there."""
+    issued = issue(guarded, 1)
+    with pytest.raises(TargetNotEmpty):
+        run_drill(guarded.backups, guarded.url, guarded.url, clock=clock, actor="operator:1")
+    again = Database.open(guarded.url)
+    try:
+        with again.read() as tx:
+            assert CertificateStore().find(tx, issued.authority_id, issued.serial) is not None
+    finally:
+        again.dispose()
+
+
 def test_the_drill_fails_where_a_revocation_never_reached_the_second_place(
     guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
 ) -> None:
