@@ -164,8 +164,8 @@ def _outcome(written: StatusChange | RevocationError) -> Outcome:
 
 
 def _verify_crl(crl: x509.CertificateRevocationList, authority: Authority) -> None:
-    """1. Only extensions that are understood, where critical. 2. Not an indirect list. 3. A number that ours can follow.
-    4. The authority's key, by its identifier where the list has one, and in any case by the signature.
+    """1. Only extensions that are understood, where critical. 2. Not an indirect list. 3. A number that ours can
+    follow. 4. The authority's key, by its identifier where the list has one, and in any case by the signature.
 
     Raises: CrlRefused, ValueError.
     """
