@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_core.audit import AuditSequencer, verify_log
+from ca_core.backup import service as backup_service
 from ca_core.backup import store as backup_store
 from ca_core.backup.drill import run_drill
 from ca_core.backup.errors import (
@@ -29,6 +30,7 @@ from ca_core.backup.errors import (
 from ca_core.backup.journal import found_journal
 from ca_core.backup.replay import replay
 from ca_core.backup.service import RestoreReport, verify_restored
+from ca_core.backup.standing import verify_standing
 from ca_core.issuance import CertificateStore, IssuedCertificate
 from ca_core.kernel.database import Database
 from ca_core.kernel.second_place import Record, SecondPlaceUnavailable
@@ -95,6 +97,30 @@ def test_a_restore_of_an_older_backup_loses_nothing_that_was_acknowledged(
         pass
     assert verify_log(restored).chained > 0
     assert {path.name for path in (tmp_path / "keys2").iterdir()} == {"root-g1.pem", "citizen-g1.pem"}
+
+
+def test_what_is_acknowledged_while_a_restore_ends_is_not_taken_for_settled(
+    guarded: Guarded,
+    tmp_path: Path,
+    target_url: str,
+    restored: Database,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A role that nobody stopped goes on at the old database."""
+    issued = issue(guarded, 1)
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+
+    def replay_then_revoke(*arguments: object) -> object:
+        report = replay(*arguments)  # type: ignore[arg-type]  # as given
+        revoke(guarded, issued)
+        return report
+
+    monkeypatch.setattr(backup_service, "replay", replay_then_revoke)
+    restore(guarded, tmp_path / "backup", target_url)
+    assert state(restored, issued) is None
+    verify_standing(restored, guarded.journal, guarded.world.audit, clock)
+    assert state(restored, issued) is Change.REVOKE
 
 
 def test_a_layout_of_shards_introduced_after_the_backup_is_there_with_its_certificates(
