@@ -34,7 +34,7 @@ from ca_core.validation import CertificateRevoked, CertificateValidator, Purpose
 from support.fakes import START, FakeClock, SeededRng
 from support.moving_in import ACTOR, moving_in, run_kind
 from support.old_house import OldHouse, national_id, serial_number, write_folder, write_holders, write_ldif, write_pem
-from support.pki import World, ceremony
+from support.pki import MemoryKeyStore, World, ceremony
 
 
 class Kept:
@@ -226,7 +226,9 @@ def test_an_import_that_was_killed_ends_as_one_that_was_not(
     assert [refusal.reason for refusal in refused_entries(database)].count("holder_unknown") == 1
     places = [refusal.place for refusal in refused_entries(database)]
     assert len(set(places)) == 2
-    assert run_kind(service, "certificates", source) == report
+    again = run_kind(service, "certificates", source)
+    assert (again.accepted, again.known, again.reasons) == (0, 30, report.reasons)
+    assert rows(database, "SELECT count(*) FROM certificates WHERE profile LIKE 'citizen%'") == [(29,)]
     assert len(list(reports(database))) == 2
 
 
@@ -332,6 +334,40 @@ def test_hostile_files_cost_bounded_memory(
     assert peak < 8 * 1024 * 1024
 
 
+def test_a_list_that_named_certificates_which_came_later_is_read_again(
+    database: Database, service: MigrationService, house: OldHouse, tmp_path: Path
+) -> None:
+    """Else they would be good for ever."""
+    first, later = house.certificate(1), house.certificate(2)
+    entries = {one.serial_number: (AT, x509.ReasonFlags.key_compromise) for one in (first, later)}
+    (tmp_path / "old.crl").write_bytes(house.crl(dict(entries)).public_bytes(Encoding.DER))
+
+    def bring(certificate: x509.Certificate) -> None:
+        path = write_pem(tmp_path / f"{certificate.serial_number}.pem", [certificate])
+        service.import_certificates(path, "old-g1", actor=ACTOR, without_holders=True)
+
+    bring(first)
+    report = service.import_crl(tmp_path / "old.crl", "old-g1", actor=ACTOR)
+    assert (report.accepted, report.refused, dict(report.reasons)) == (1, 1, {"certificate_unknown": 1})
+    bring(later)
+    report = service.import_crl(tmp_path / "old.crl", "old-g1", actor=ACTOR)
+    assert (report.accepted, report.known, report.refused) == (1, 1, 0)
+    assert list(refused_entries(database)) == []
+    assert service.import_crl(tmp_path / "old.crl", "old-g1", actor=ACTOR) == report
+    assert rows(database, "SELECT count(*) FROM status_changes") == [(2,)]
+
+
+def test_certificates_whose_holders_came_later_are_taken_in(
+    service: MigrationService, house: OldHouse, tmp_path: Path
+) -> None:
+    path = write_pem(tmp_path / "certificates.pem", [house.certificate(number) for number in (1, 2)])
+    service.import_holders(write_holders(tmp_path / "one.csv", range(1, 2)), actor=ACTOR)
+    assert service.import_certificates(path, "old-g1", actor=ACTOR).reasons == {"holder_unknown": 1}
+    service.import_holders(write_holders(tmp_path / "two.csv", range(1, 3)), actor=ACTOR)
+    report = service.import_certificates(path, "old-g1", actor=ACTOR)
+    assert (report.accepted, report.known, report.refused) == (1, 1, 0)
+
+
 def test_ldif_that_begins_with_a_folded_comment_is_ldif(
     service: MigrationService, house: OldHouse, tmp_path: Path
 ) -> None:
@@ -367,8 +403,9 @@ def test_the_first_list_made_here_has_a_higher_number_than_the_last_one_of_the_o
     database: Database, service: MigrationService, house: OldHouse, clock: FakeClock, rng: SeededRng, tmp_path: Path
 ) -> None:
     """The old house counts as we do, by the hour: its last list and our first one may be of the same hour."""
-    world = World(database, clock, rng)
-    world.key_store.keys["old-g1"] = house.keys["g1"]
+    key_store = MemoryKeyStore()
+    key_store.keys["old-g1"] = house.keys["g1"]
+    world = World(database, clock, rng, key_store=key_store)
     place = Kept()
     importing = moving_in(database, clock, rng, second_place=place)
     this_hour = next_crl_number(0, clock())
