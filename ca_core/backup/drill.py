@@ -13,8 +13,8 @@ from pathlib import Path
 from ca_core.audit.sequencer import AuditSequencer
 from ca_core.audit.verification import verify_log
 from ca_core.backup import store
-from ca_core.backup.copies import sqlite_path
-from ca_core.backup.errors import DrillFailed, TargetNotEmpty
+from ca_core.backup.copies import sqlite_path, verify_nothing_there
+from ca_core.backup.errors import DrillFailed
 from ca_core.backup.service import BackupService
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
@@ -63,8 +63,8 @@ def run_drill(service: BackupService, url: str, scratch_url: str, *, clock: Cloc
     1. A backup. 2. What is live is noted. 3. The backup is restored together with the journal. 4. Compared: each status
     change, certificate and layout of shards, each authority's list, no serial twice, the audit chain.
     """
-    if scratch_url.startswith("sqlite") and sqlite_path(scratch_url).exists():
-        raise TargetNotEmpty(f"{sqlite_path(scratch_url)} is there already: empty it, or name another")
+    if scratch_url.startswith("sqlite"):
+        verify_nothing_there(sqlite_path(scratch_url))
     timer = _Timer()
     live, copy = Database.open(url), Database.open(scratch_url)
     try:

@@ -12,7 +12,7 @@ from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.origins import close_origin
 from ca_core.audit.service import AuditLog
 from ca_core.backup import store
-from ca_core.backup.copies import copy_name, put_copy, sqlite_path, take_copy
+from ca_core.backup.copies import copy_name, put_copy, sqlite_path, take_copy, verify_nothing_there
 from ca_core.backup.errors import BackupExists, BackupRefused, DatabaseBehind, RestoreUnfinished, TargetNotEmpty
 from ca_core.backup.journal import Journal
 from ca_core.backup.manifest import Manifest, file_digest, read_manifest, write_manifest
@@ -253,6 +253,7 @@ def _holds_unfinished(database: Database, url: str, backup_id: str) -> bool:
     """True for this very restore, cut off; False for an empty place. Raises: TargetNotEmpty."""
     if url.startswith("sqlite"):
         if not sqlite_path(url).exists():
+            verify_nothing_there(sqlite_path(url))
             return False
     else:
         with database.read() as tx:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca_core.audit import AuditSequencer, verify_log
 from ca_core.backup import service as backup_service
 from ca_core.backup import store as backup_store
+from ca_core.backup.copies import put_copy
 from ca_core.backup.drill import run_drill
 from ca_core.backup.errors import (
     BackupDamaged,
@@ -97,6 +98,24 @@ def test_a_restore_of_an_older_backup_loses_nothing_that_was_acknowledged(
         pass
     assert verify_log(restored).chained > 0
     assert {path.name for path in (tmp_path / "keys2").iterdir()} == {"root-g1.pem", "citizen-g1.pem"}
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_what_sqlite_left_beside_an_old_database_is_not_played_into_a_restored_one(tmp_path: Path, suffix: str) -> None:
+    """Where a process was killed, and then the database alone was moved away."""
+    copy, target = tmp_path / "copy.sqlite", tmp_path / "database.db"
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("CREATE TABLE restored (id INTEGER)")
+    left = tmp_path / f"database.db{suffix}"
+    left.write_bytes(b"of another database")
+    with pytest.raises(TargetNotEmpty, match=left.name):
+        put_copy(copy, f"sqlite:///{target}", "INSERT INTO restored VALUES (1)")
+    assert not target.exists()
+    assert left.read_bytes() == b"of another database"
+    left.unlink()
+    put_copy(copy, f"sqlite:///{target}", "INSERT INTO restored VALUES (1)")
+    with closing(sqlite3.connect(target)) as connection:
+        assert connection.execute("SELECT id FROM restored").fetchall() == [(1,)]
 
 
 def test_what_is_acknowledged_while_a_restore_ends_is_not_taken_for_settled(
