@@ -1,8 +1,10 @@
 """A copy of the log outside the database: written as files, read back from a folder or a ZIP file."""
 
 import json
+import lzma
 import os
 import zipfile
+import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterator
@@ -26,7 +28,9 @@ _MAX_LINE_BYTES = 16_384
 class LogFiles(Protocol):
     """Where a copied log is read from: paths as under `/pki/log/`."""
 
-    def read(self, path: str) -> bytes | None: ...
+    def read(self, path: str) -> bytes | None:
+        """None where it is not there. Raises: NoteRefused, where it cannot be read."""
+        ...
 
 
 class FolderFiles:
@@ -41,6 +45,8 @@ class FolderFiles:
                 return file.read(MAX_FILE_BYTES)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        except OSError as error:
+            raise NoteRefused(f"{path}: {error.strerror}") from error
 
 
 class ZipFiles:
@@ -55,6 +61,8 @@ class ZipFiles:
                 return file.read(MAX_FILE_BYTES)
         except KeyError:
             return None
+        except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            raise NoteRefused(f"{path}: cannot be read: {type(error).__name__}") from error  # RuntimeError: encrypted
 
 
 def open_log_files(path: Path) -> LogFiles:

@@ -54,8 +54,7 @@ def put_copy(copy: Path, url: str, marker_sql: str) -> None:
             )
         return
     target = sqlite_path(url)
-    if target.exists():
-        raise TargetNotEmpty(f"{target}: move it away, or name another")
+    verify_nothing_there(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.restoring")
     temporary.unlink(missing_ok=True)
@@ -68,6 +67,15 @@ def put_copy(copy: Path, url: str, marker_sql: str) -> None:
     _sync(temporary)
     temporary.rename(target)
     _sync(target.parent)
+
+
+def verify_nothing_there(target: Path) -> None:
+    """Accepts a place without a SQLite database and without what SQLite keeps beside one: where a killed process left
+    that, it would be played into whatever database takes the name. Raises: TargetNotEmpty."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path = target.with_name(f"{target.name}{suffix}")
+        if path.exists():
+            raise TargetNotEmpty(f"{path} is there already: empty it, or name another")
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:

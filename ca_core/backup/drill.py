@@ -1,4 +1,4 @@
-"""The drill: back up, lose a copy half way through its restore, restore again, compare with what is live."""
+"""The drill: back up, restore into a scratch place together with the journal, compare with what is live."""
 
 import tempfile
 import time
@@ -13,7 +13,7 @@ from pathlib import Path
 from ca_core.audit.sequencer import AuditSequencer
 from ca_core.audit.verification import verify_log
 from ca_core.backup import store
-from ca_core.backup.copies import sqlite_path
+from ca_core.backup.copies import sqlite_path, verify_nothing_there
 from ca_core.backup.errors import DrillFailed
 from ca_core.backup.service import BackupService
 from ca_core.kernel.clock import Clock
@@ -57,11 +57,14 @@ class _Timer:
 
 def run_drill(service: BackupService, url: str, scratch_url: str, *, clock: Clock, actor: str) -> DrillReport:
     """Every acknowledged act is in the copy that was restored, byte for byte. scratch_url: an empty place, of this kind
-    of database, that the drill may fill; a SQLite file is deleted at its end. Raises: DrillFailed; as the service.
+    of database, that the drill may fill; a SQLite file that it made is deleted at its end, and one that is there is
+    neither filled nor deleted. Raises: DrillFailed, TargetNotEmpty; as the service.
 
     1. A backup. 2. What is live is noted. 3. The backup is restored together with the journal. 4. Compared: each status
     change, certificate and layout of shards, each authority's list, no serial twice, the audit chain.
     """
+    if scratch_url.startswith("sqlite"):
+        verify_nothing_there(sqlite_path(scratch_url))
     timer = _Timer()
     live, copy = Database.open(url), Database.open(scratch_url)
     try:

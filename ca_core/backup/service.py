@@ -12,7 +12,7 @@ from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.origins import close_origin
 from ca_core.audit.service import AuditLog
 from ca_core.backup import store
-from ca_core.backup.copies import copy_name, put_copy, sqlite_path, take_copy
+from ca_core.backup.copies import copy_name, put_copy, sqlite_path, take_copy, verify_nothing_there
 from ca_core.backup.errors import BackupExists, BackupRefused, DatabaseBehind, RestoreUnfinished, TargetNotEmpty
 from ca_core.backup.journal import Journal
 from ca_core.backup.manifest import Manifest, file_digest, read_manifest, write_manifest
@@ -124,7 +124,7 @@ class BackupService:
         self, backup: Path, url: str, *, key_folder: Path | None, actor: str, without_journal: bool
     ) -> RestoreReport:
         manifest = read_manifest(backup)
-        records = self._records(manifest, without_journal)
+        records, settled = self._records(manifest, without_journal), self._journal_records()
         if manifest.dialect != ("sqlite" if url.startswith("sqlite") else "postgresql"):
             raise BackupRefused(f"a backup of {manifest.dialect} goes into no other kind of database")
         database = Database.open(url)
@@ -140,7 +140,7 @@ class BackupService:
                 place = records
                 report = replay(database, lambda: self._after(place), authorities, self._clock())
             done = RestoreReport(backup_id=manifest.backup_id, replay=report, without_journal=records is None)
-            self._complete(database, "backup.restored", actor, done)
+            self._complete(database, "backup.restored", actor, done, settled)
         finally:
             database.dispose()
         return done
@@ -160,7 +160,7 @@ class BackupService:
                     mark, authorities = store.unfinished(tx), frozenset(store.authorities(tx))
                 if mark is None or not mark.startswith(BEHIND):
                     raise BackupRefused("the database is not behind the second place")
-                report = ReplayReport()
+                report, settled = ReplayReport(), self._journal_records()
                 journal = self._journal
                 if journal is not None:
                     place = journal.start() if after is None else read_manifest(after).place
@@ -169,14 +169,16 @@ class BackupService:
                     start = place
                     report = replay(database, lambda: journal.records(start), authorities, self._clock())
                 done = RestoreReport(backup_id=mark, replay=report, without_journal=journal is None)
-                self._complete(database, "backup.caught_up", actor, done)
+                self._complete(database, "backup.caught_up", actor, done, settled)
             finally:
                 database.dispose()
             return done
 
-    def _complete(self, database: Database, name: str, actor: str, done: RestoreReport) -> None:
+    def _complete(self, database: Database, name: str, actor: str, done: RestoreReport, settled: int) -> None:
+        """settled: how many records the journal had before it was replayed; whoever wrote more since is noticed at the
+        next start."""
         detail: dict[str, str | int | bool] = {**asdict(done.replay), "without_journal": done.without_journal}
-        detail["journal_records"] = self._journal_records()
+        detail["journal_records"] = settled
         with database.write() as tx:
             self._audit.append(tx, _event(name, actor, done.backup_id, detail))
             close_origin(tx, self._clock())
@@ -251,6 +253,7 @@ def _holds_unfinished(database: Database, url: str, backup_id: str) -> bool:
     """True for this very restore, cut off; False for an empty place. Raises: TargetNotEmpty."""
     if url.startswith("sqlite"):
         if not sqlite_path(url).exists():
+            verify_nothing_there(sqlite_path(url))
             return False
     else:
         with database.read() as tx:

@@ -21,6 +21,7 @@ from ca_core.revocation.model import FIRST_DATE, Change, RevocationReason, Statu
 from ca_core.revocation.past import PastChange, PastChanges
 
 MAX_CRL_BYTES = 256 * 1024 * 1024
+_MAX_NUMBER = 1 << 62
 _SKEW = timedelta(minutes=5)
 _READ = (
     x509.AuthorityKeyIdentifier.oid,
@@ -80,6 +81,14 @@ class CrlSource:
             x509.UnsupportedGeneralNameType,
         ) as error:
             raise CrlRefused(f"{self.name}: {type(error).__name__}") from error
+
+    @property
+    def number(self) -> int:
+        """The list's CRLNumber, 0 where it has none."""
+        try:
+            return self._crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        except x509.ExtensionNotFound:
+            return 0
 
     def digest(self) -> str:
         return self._digest
@@ -155,8 +164,11 @@ def _outcome(written: StatusChange | RevocationError) -> Outcome:
 
 
 def _verify_crl(crl: x509.CertificateRevocationList, authority: Authority) -> None:
-    """1. Only extensions that are understood, where critical. 2. Not an indirect list. 3. The authority's key, by its
-    identifier where the list has one, and in any case by the signature. Raises: CrlRefused, ValueError."""
+    """1. Only extensions that are understood, where critical. 2. Not an indirect list. 3. A number that ours can
+    follow. 4. The authority's key, by its identifier where the list has one, and in any case by the signature.
+
+    Raises: CrlRefused, ValueError.
+    """
     for extension in crl.extensions:
         value = extension.value
         if extension.critical and extension.oid not in _READ:
@@ -168,6 +180,8 @@ def _verify_crl(crl: x509.CertificateRevocationList, authority: Authority) -> No
             authority.key_identifier,
         ):
             raise CrlRefused("another authority's key identifier")
+        if isinstance(value, x509.CRLNumber) and value.crl_number > _MAX_NUMBER:
+            raise CrlRefused("a list number so large that none here could follow it")
     if not crl.is_signature_valid(authority.public_key):
         raise CrlRefused("the signature is not this authority's")
 

@@ -13,7 +13,7 @@ from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.errors import Conflict
 from ca_core.migration import store
 from ca_core.migration.errors import ImportRunning
-from ca_core.migration.model import Cursor, ImportReport, Kind, Reason, Refusal, Verdict
+from ca_core.migration.model import CURABLE, Cursor, ImportReport, Kind, Reason, Refusal, Verdict
 from ca_core.migration.model import Outcome as ItemOutcome
 from ca_core.migration.store import Progress
 
@@ -82,9 +82,11 @@ class ImportJournal(Generic[_ITEM]):
         actor: str,
         told: Told = nobody_told,
     ) -> ImportReport:
-        """The file's report. A file that was imported wholly is not read again; one that was begun goes on.
+        """The file's report. One that was begun goes on; one that was imported wholly is not read again.
 
-        Raises: ImportRunning; Unavailable. What was written until then stays, and the same call goes on from there.
+        Where an entry of it lacked what may have come in since (`CURABLE`), it is read again from its beginning; the
+        report is then of that reading, and what is here already is `known`. Raises: ImportRunning; Unavailable. What
+        was written until then stays, and the same call goes on from there.
         """
         progress = self._begun(kind, authority_id, digest, name, actor)
         told(progress.cursor.offset, total)
@@ -100,6 +102,8 @@ class ImportJournal(Generic[_ITEM]):
     def _begun(self, kind: Kind, authority_id: int, digest: str, name: str, actor: str) -> Progress:
         with self._database.read() as tx:
             found = store.find(tx, kind, authority_id, digest)
+        if found is not None and found.report.completed_at is not None and CURABLE & found.report.reasons.keys():
+            return self._again(found, actor)
         if found is not None:
             return found
         now = self._clock()
@@ -123,6 +127,19 @@ class ImportJournal(Generic[_ITEM]):
             completed_at=None,
         )
         return Progress(file_id=file_id, cursor=Cursor(), report=report)
+
+    def _again(self, completed: Progress, actor: str) -> Progress:
+        report = completed.report
+        with self._database.write() as tx:
+            if not store.reopen(tx, completed):
+                raise ImportRunning(report.name)
+            detail: dict[str, str | int | bool] = {"authority_id": report.authority_id, "digest": report.digest}
+            self._audit.append(tx, _event("begun", report.kind, actor, detail | {"again": True}))
+        return replace(
+            completed,
+            cursor=Cursor(),
+            report=replace(report, accepted=0, known=0, refused=0, reasons={}, completed_at=None),
+        )
 
     def _write(self, importer: Importer[_ITEM], batch: Sequence[_ITEM], before: Progress) -> Progress:
         """A batch: verified first, then written together with the file's new place."""

@@ -44,6 +44,10 @@ class Reason(StrEnum):
     PERSON_DIFFERS = "person_differs"
 
 
+CURABLE = frozenset({Reason.HOLDER_UNKNOWN, Reason.CERTIFICATE_UNKNOWN, Reason.DATE_IN_FUTURE})
+"""Reasons that lie outside of the file: what was refused for one may be accepted later."""
+
+
 class Verdict(StrEnum):
     """accepted: written. known: it was here already, the same."""
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.service import AuditLog
+from ca_core.authorities.model import Authority
 from ca_core.authorities.registry import AuthorityRegistry
 from ca_core.issuance.past import PastCertificates
 from ca_core.kernel.clock import Clock
@@ -19,6 +21,7 @@ from ca_core.migration.model import ImportReport, Item, Kind
 from ca_core.migration.sources import open_certificates
 from ca_core.registration.imported import HolderRegister
 from ca_core.revocation.past import PastChanges
+from ca_core.status.second_place import number_record, raise_number
 
 _NO_AUTHORITY = 0
 
@@ -41,6 +44,9 @@ class MigrationService:
         batch: int = BATCH,
         checkpoint: Callable[[str], None] | None = None,
     ) -> None:
+        self._database = database
+        self._audit = audit
+        self._second_place = second_place
         self._registry = registry
         self._clock = clock
         self._holders = holders
@@ -90,10 +96,13 @@ class MigrationService:
         )
 
     def import_crl(self, path: Path, authority: str, *, actor: str, told: Told = nobody_told) -> ImportReport:
-        """authority: slug. Of several complete lists, the newest alone. Raises: AuthorityNotFound, SourceRefused,
-        CrlRefused, ImportRunning."""
+        """authority: slug. Of several complete lists, the newest alone. Lists that are made here have higher numbers.
+
+        Raises: AuthorityNotFound, SourceRefused, CrlRefused, ImportRunning; SecondPlaceUnavailable.
+        """
         issuer = self._registry.by_slug(authority)
         source = CrlSource(path, issuer)
+        self._number_past(issuer, source.number, actor)
         return self._of_entries.run(
             CrlImporter(issuer, self._certificates, self._changes, self._clock, actor=actor),
             source.items,
@@ -105,3 +114,18 @@ class MigrationService:
             actor=actor,
             told=told,
         )
+
+    def _number_past(self, issuer: Authority, number: int, actor: str) -> None:
+        """Before any entry is here, so that no list is made in between."""
+        with self._database.write() as tx:
+            if raise_number(tx, issuer.id, number, self._clock()):
+                detail: dict[str, str | int | bool] = {"number": number}
+                event = AuditEvent(
+                    name="migration.crl_number",
+                    actor=actor,
+                    outcome=Outcome.OK,
+                    subject=f"authority:{issuer.id}",
+                    detail=detail,
+                )
+                self._audit.append(tx, event)
+                self._second_place.append([number_record(issuer.id, number)])

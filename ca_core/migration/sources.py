@@ -55,8 +55,9 @@ def open_certificates(path: Path) -> CertificateSource:
         return SingleSource(path)
     if _BEGIN in head:
         return PemSource(path)
-    first = next((line for line in head.splitlines() if line.strip() and not line.startswith(b"#")), b"").lower()
-    if first.startswith((b"version:", b"dn:")):
+    passed_over = (b"#", b" ")  # comments, folded ones too
+    first = next((line for line in head.splitlines() if line.strip() and not line.startswith(passed_over)), b"")
+    if first.lower().startswith((b"version:", b"dn:")):
         return LdifSource(path)
     raise SourceRefused(f"{masked(path.name)}: neither DER, PEM nor LDIF")
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     bindparam,
+    delete,
     insert,
     select,
     text,
@@ -86,6 +87,12 @@ _ADVANCE = Statement(
         }
     )
 )
+_REOPEN = Statement(
+    update(files)
+    .where(files.c.id == bindparam("wanted_id"), files.c.completed_at.is_not(None))
+    .values(at_offset=0, at_line=0, accepted=0, known=0, refused=0, reasons="{}", completed_at=None)
+)
+_FORGET_REFUSALS = Statement(delete(refusals).where(refusals.c.file_id == bindparam("wanted_id")))
 _REFUSE = Statement(insert(refusals).values({column.name: bindparam(column.name) for column in refusals.c}))
 _ALL = Statement(select(*_FILE).where(files.c.id > bindparam("after")).order_by(files.c.id).limit(200))
 _REFUSALS = Statement(
@@ -156,6 +163,14 @@ def advance(tx: Transaction, before: Progress, after: Progress) -> bool:
         new_completed_at=report.completed_at,
     )
     return touched == 1
+
+
+def reopen(tx: Transaction, progress: Progress) -> bool:
+    """A file that was read to its end is to be read again from its beginning. False where another process began."""
+    if tx.execute(_REOPEN, wanted_id=progress.file_id) != 1:
+        return False
+    tx.execute(_FORGET_REFUSALS, wanted_id=progress.file_id)
+    return True
 
 
 def add_refusals(tx: Transaction, file_id: int, first: int, found: Sequence[tuple[str, str]]) -> None:

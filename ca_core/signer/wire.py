@@ -25,7 +25,7 @@ def _octets(value: object) -> bytes:
 
 
 Der = Annotated[bytes, PlainValidator(_octets), PlainSerializer(lambda octets: b64encode(octets).decode("ascii"))]
-Name = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]  # PostgreSQL holds no NUL
 Count = Annotated[int, Field(ge=0, le=_BIG)]
 Moment = Annotated[
     AwareDatetime, Field(strict=False), PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat())

@@ -58,13 +58,17 @@ class TimestampSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StampRequest:
-    """A well-formed request. algorithm: one of IMPRINT_SIZES. policy, nonce: None where it asks for none."""
+    """A well-formed request. algorithm: one of IMPRINT_SIZES. policy, nonce: None where it asks for none.
+
+    null_parameters: whether the hash came with NULL, as older implementations send it; the stamp repeats it.
+    """
 
     algorithm: str
     imprint: bytes
     policy: str | None
     nonce: int | None
     cert_req: bool
+    null_parameters: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,4 +46,11 @@ def parse_timestamp_request(der: bytes, settings: TimestampSettings) -> StampReq
         raise TimestampRefused(Failure.UNACCEPTED_POLICY, str(policy))
     if nonce_bytes > settings.max_nonce_bytes:
         raise TimestampRefused(Failure.BAD_REQUEST, "the nonce is too long")
-    return StampRequest(algorithm=name, imprint=imprint, policy=policy, nonce=nonce, cert_req=cert_req)
+    return StampRequest(
+        algorithm=name,
+        imprint=imprint,
+        policy=policy,
+        nonce=nonce,
+        cert_req=cert_req,
+        null_parameters=isinstance(parameters, Null),
+    )

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from hashlib import new as new_hash
 
 from asn1crypto import cms, tsp, x509
-from asn1crypto.algos import DigestAlgorithm, SignedDigestAlgorithm
+from asn1crypto.algos import DigestAlgorithm, DigestAlgorithmId, SignedDigestAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ca_core.revocation.der import SEQUENCE, tlv
 from ca_core.status.signing import scheme_of, sign
 from ca_core.timestamp.model import Failure, Stamp, TimestampSettings, TimestampUnit
 from ca_core.timestamp.structures import TimeStampResponse
@@ -75,7 +76,7 @@ def _tst_info(stamp: Stamp, certificate: x509.Certificate, settings: TimestampSe
         "version": _VERSION_1,
         "policy": settings.policy,
         "message_imprint": {
-            "hash_algorithm": _digest_algorithm(request.algorithm),
+            "hash_algorithm": _digest_algorithm(request.algorithm, with_null=request.null_parameters),
             "hashed_message": request.imprint,
         },
         "serial_number": stamp.serial,
@@ -107,9 +108,13 @@ def _signed_attributes(
     )
 
 
-def _digest_algorithm(name: str) -> DigestAlgorithm:
-    """Without parameters (RFC 5754 s2)."""
-    return DigestAlgorithm({"algorithm": name})
+def _digest_algorithm(name: str, *, with_null: bool = False) -> DigestAlgorithm:
+    """Without parameters (RFC 5754 s2), unless an imprint is repeated that was sent with NULL (RFC 3161 s2.4.2).
+
+    From its octets: asn1crypto itself would always write the NULL.
+    """
+    oid = DigestAlgorithmId(name).dump()
+    return DigestAlgorithm.load(tlv(SEQUENCE, oid, b"\x05\x00" if with_null else b""), strict=True)
 
 
 def _failure_bits(failure: Failure) -> tsp.PKIFailureInfo:

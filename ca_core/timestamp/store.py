@@ -64,7 +64,7 @@ _OPEN_ORDERS = Statement(
         units.c.refused_at.is_(None),
     )
     .order_by(desc(units.c.id))
-    .limit(4)
+    .limit(64)
 )
 _COMPLETE = Statement(
     update(units)
@@ -76,7 +76,7 @@ _UNITS = Statement(
     select(units.c.id, units.c.certificate_id, units.c.key_label, units.c.certificate)
     .where(units.c.authority_id == bindparam("authority_id"), units.c.certificate_id.is_not(None))
     .order_by(desc(units.c.id))
-    .limit(4)
+    .limit(64)
 )
 _ADD = Statement(
     insert(stamps).values(
@@ -128,7 +128,7 @@ def add_order(tx: Transaction, authority_id: int, key_label: str, now: datetime)
 
 
 def open_orders(tx: Transaction, authority_id: int) -> list[str]:
-    """Labels of keys whose certificate is still to come, newest first, a few."""
+    """Labels of keys whose certificate is still to come, newest first, at most 64."""
     return [row[0] for row in tx.all(_OPEN_ORDERS, authority_id=authority_id)]
 
 
@@ -141,7 +141,7 @@ def refuse_order(tx: Transaction, key_label: str, now: datetime) -> None:
 
 
 def newest_units(tx: Transaction, authority_id: int) -> list[UnitRow]:
-    """Those with a certificate, newest first, a few."""
+    """Those with a certificate, newest first, at most 64: nodes with keys of their own have one each."""
     return [UnitRow(row[0], row[1], row[2], bytes(row[3])) for row in tx.all(_UNITS, authority_id=authority_id)]
 
 

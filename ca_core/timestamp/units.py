@@ -133,22 +133,24 @@ class TimestampUnits:
 
     def _read(self, authority: Authority, now: datetime) -> TimestampUnit | None:
         with self._database.read() as tx:
-            good = [
-                row
-                for row in store.newest_units(tx, authority.id)
-                if self._statuses.status_of(tx, row.certificate_id).is_good
-            ]
-        for row in good:
+            rows = store.newest_units(tx, authority.id)
+        for row in rows:
             certificate = x509.load_der_x509_certificate(row.certificate_der)
             if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
                 continue
-            with suppress(KeyNotFound):  # another node's, whose keys lie elsewhere
+            try:
+                key = self._keys.private_key(row.key_label)
+            except KeyNotFound:  # another node's, whose keys lie elsewhere
+                continue
+            with self._database.read() as tx:
+                is_good = self._statuses.status_of(tx, row.certificate_id).is_good
+            if is_good:
                 return TimestampUnit(
                     id=row.id,
                     authority=authority,
                     certificate_der=row.certificate_der,
                     not_before=certificate.not_valid_before_utc,
                     not_after=certificate.not_valid_after_utc,
-                    private_key=self._keys.private_key(row.key_label),
+                    private_key=key,
                 )
         return None

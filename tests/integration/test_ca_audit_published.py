@@ -149,6 +149,22 @@ def test_a_copy_verifies_without_the_database(log: Log) -> None:
     assert log.verify(archive).root_hash == report.root_hash
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_file_is_refused_as_one(log: Log, method: int) -> None:
+    log.grow(3)
+    archive = log.folder / "copy.zip"
+    with zipfile.ZipFile(archive, "w", method) as output:
+        for path in log.copy().rglob("*"):
+            output.write(path, path.relative_to(log.copy()))
+        entry = output.getinfo("checkpoint")
+    octets = bytearray(archive.read_bytes())
+    start = entry.header_offset + 30 + len("checkpoint")
+    octets[start + 2 : start + 8] = b"\xff" * 6
+    archive.write_bytes(octets)
+    with pytest.raises(NoteRefused):
+        log.verify(archive)
+
+
 def test_a_copy_holds_no_personal_data(log: Log) -> None:
     log.grow(3)
     octets = b"".join(path.read_bytes() for path in log.copy().rglob("*") if path.is_file())

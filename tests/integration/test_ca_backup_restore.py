@@ -15,7 +15,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_core.audit import AuditSequencer, verify_log
+from ca_core.backup import service as backup_service
 from ca_core.backup import store as backup_store
+from ca_core.backup.copies import put_copy
 from ca_core.backup.drill import run_drill
 from ca_core.backup.errors import (
     BackupDamaged,
@@ -29,6 +31,7 @@ from ca_core.backup.errors import (
 from ca_core.backup.journal import found_journal
 from ca_core.backup.replay import replay
 from ca_core.backup.service import RestoreReport, verify_restored
+from ca_core.backup.standing import verify_standing
 from ca_core.issuance import CertificateStore, IssuedCertificate, KeyBlocked
 from ca_core.kernel.database import Database
 from ca_core.kernel.second_place import Record, SecondPlaceUnavailable
@@ -108,6 +111,48 @@ def test_a_key_that_was_blocked_after_the_backup_stays_blocked(
     assert (report.replay.blocked_keys, report.replay.unknown_authority) == (1, 0)
     with pytest.raises(KeyBlocked):
         Guarded(target_url, tmp_path, restored, clock, SeededRng(5)).issuance.issue(request)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_what_sqlite_left_beside_an_old_database_is_not_played_into_a_restored_one(tmp_path: Path, suffix: str) -> None:
+    """Where a process was killed, and then the database alone was moved away."""
+    copy, target = tmp_path / "copy.sqlite", tmp_path / "database.db"
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("CREATE TABLE restored (id INTEGER)")
+    left = tmp_path / f"database.db{suffix}"
+    left.write_bytes(b"of another database")
+    with pytest.raises(TargetNotEmpty, match=left.name):
+        put_copy(copy, f"sqlite:///{target}", "INSERT INTO restored VALUES (1)")
+    assert not target.exists()
+    assert left.read_bytes() == b"of another database"
+    left.unlink()
+    put_copy(copy, f"sqlite:///{target}", "INSERT INTO restored VALUES (1)")
+    with closing(sqlite3.connect(target)) as connection:
+        assert connection.execute("SELECT id FROM restored").fetchall() == [(1,)]
+
+
+def test_what_is_acknowledged_while_a_restore_ends_is_not_taken_for_settled(
+    guarded: Guarded,
+    tmp_path: Path,
+    target_url: str,
+    restored: Database,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A role that nobody stopped goes on at the old database."""
+    issued = issue(guarded, 1)
+    guarded.backups.create(tmp_path / "backup", actor="operator:1")
+
+    def replay_then_revoke(*arguments: object) -> object:
+        report = replay(*arguments)  # type: ignore[arg-type]  # as given
+        revoke(guarded, issued)
+        return report
+
+    monkeypatch.setattr(backup_service, "replay", replay_then_revoke)
+    restore(guarded, tmp_path / "backup", target_url)
+    assert state(restored, issued) is None
+    verify_standing(restored, guarded.journal, guarded.world.audit, clock)
+    assert state(restored, issued) is Change.REVOKE
 
 
 def test_a_layout_of_shards_introduced_after_the_backup_is_there_with_its_certificates(
@@ -405,6 +450,21 @@ def test_the_drill_agrees_and_says_what_it_compared(
     assert (report.changes, report.certificates, report.crl_entries, report.authorities) == (3, 5, 3, 2)
     assert set(report.seconds) == {"create", "restore", "compare", "audit_chain"}
     assert report.differences == ()
+
+
+def test_a_drill_into_a_database_that_holds_something_leaves_it_as_it_is(
+    guarded: Guarded, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Were it the live one that somebody named as the scratch place, the drill would have to end there."""
+    issued = issue(guarded, 1)
+    with pytest.raises(TargetNotEmpty):
+        run_drill(guarded.backups, guarded.url, guarded.url, clock=clock, actor="operator:1")
+    again = Database.open(guarded.url)
+    try:
+        with again.read() as tx:
+            assert CertificateStore().find(tx, issued.authority_id, issued.serial) is not None
+    finally:
+        again.dispose()
 
 
 def test_the_drill_fails_where_a_revocation_never_reached_the_second_place(

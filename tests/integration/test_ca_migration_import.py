@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,19 +23,32 @@ from ca_core.authorities import AuthorityRegistry
 from ca_core.backup import store as backup_store
 from ca_core.issuance import CertificateStore
 from ca_core.kernel.database import Database, Statement
+from ca_core.kernel.second_place import Record
 from ca_core.keys import KeyNotFound
 from ca_core.migration.errors import AuthorityRefused, CrlRefused, SourceRefused
 from ca_core.migration.journal import refused_entries, reports
 from ca_core.migration.service import MigrationService
 from ca_core.revocation import Change, RevocationReason, StatusLog
-from ca_core.status import CertificateState
+from ca_core.status import CertificateState, crl_store
 from ca_core.status.crl import CrlService
+from ca_core.status.model import next_crl_number
 from ca_core.status.service import StatusService
 from ca_core.validation import CertificateRevoked, CertificateValidator, Purpose
 from support.fakes import START, FakeClock, SeededRng
 from support.moving_in import ACTOR, moving_in, run_kind
 from support.old_house import OldHouse, national_id, serial_number, write_folder, write_holders, write_ldif, write_pem
-from support.pki import World, ceremony
+from support.pki import MemoryKeyStore, World, ceremony
+
+
+class Kept:
+    """A second place in a list."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def append(self, records: Sequence[Record]) -> None:
+        self.records += records
+
 
 TESTS = Path(__file__).parents[1]
 HELD = x509.ReasonFlags.certificate_hold
@@ -216,7 +229,9 @@ def test_an_import_that_was_killed_ends_as_one_that_was_not(
     assert [refusal.reason for refusal in refused_entries(database)].count("holder_unknown") == 1
     places = [refusal.place for refusal in refused_entries(database)]
     assert len(set(places)) == 2
-    assert run_kind(service, "certificates", source) == report
+    again = run_kind(service, "certificates", source)
+    assert (again.accepted, again.known, again.reasons) == (0, 30, report.reasons)
+    assert rows(database, "SELECT count(*) FROM certificates WHERE profile LIKE 'citizen%'") == [(29,)]
     assert len(list(reports(database))) == 2
 
 
@@ -322,6 +337,52 @@ def test_hostile_files_cost_bounded_memory(
     assert peak < 8 * 1024 * 1024
 
 
+def test_a_list_that_named_certificates_which_came_later_is_read_again(
+    database: Database, service: MigrationService, house: OldHouse, tmp_path: Path
+) -> None:
+    """Else they would be good for ever."""
+    first, later = house.certificate(1), house.certificate(2)
+    entries = {one.serial_number: (AT, x509.ReasonFlags.key_compromise) for one in (first, later)}
+    (tmp_path / "old.crl").write_bytes(house.crl(dict(entries)).public_bytes(Encoding.DER))
+
+    def bring(certificate: x509.Certificate) -> None:
+        path = write_pem(tmp_path / f"{certificate.serial_number}.pem", [certificate])
+        service.import_certificates(path, "old-g1", actor=ACTOR, without_holders=True)
+
+    bring(first)
+    report = service.import_crl(tmp_path / "old.crl", "old-g1", actor=ACTOR)
+    assert (report.accepted, report.refused, dict(report.reasons)) == (1, 1, {"certificate_unknown": 1})
+    bring(later)
+    report = service.import_crl(tmp_path / "old.crl", "old-g1", actor=ACTOR)
+    assert (report.accepted, report.known, report.refused) == (1, 1, 0)
+    assert list(refused_entries(database)) == []
+    assert service.import_crl(tmp_path / "old.crl", "old-g1", actor=ACTOR) == report
+    assert rows(database, "SELECT count(*) FROM status_changes") == [(2,)]
+
+
+def test_certificates_whose_holders_came_later_are_taken_in(
+    service: MigrationService, house: OldHouse, tmp_path: Path
+) -> None:
+    path = write_pem(tmp_path / "certificates.pem", [house.certificate(number) for number in (1, 2)])
+    service.import_holders(write_holders(tmp_path / "one.csv", range(1, 2)), actor=ACTOR)
+    assert service.import_certificates(path, "old-g1", actor=ACTOR).reasons == {"holder_unknown": 1}
+    service.import_holders(write_holders(tmp_path / "two.csv", range(1, 3)), actor=ACTOR)
+    report = service.import_certificates(path, "old-g1", actor=ACTOR)
+    assert (report.accepted, report.known, report.refused) == (1, 1, 0)
+
+
+def test_ldif_that_begins_with_a_folded_comment_is_ldif(
+    service: MigrationService, house: OldHouse, tmp_path: Path
+) -> None:
+    path = write_ldif(tmp_path / "export.ldif", [house.certificate(1)])
+    entries = path.read_bytes().removeprefix(b"version: 1\n\n")
+    path.write_bytes(
+        b"# extended LDIF\n#\n\n# what ldapsearch writes above an entry, folded where its name is lon\n g\n" + entries
+    )
+    report = service.import_certificates(path, "old-g1", actor=ACTOR, without_holders=True)
+    assert (report.accepted, report.refused) == (1, 0)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\x00" * 5_000, b"hello", b"\xff\xfe" * 999, b"a,b,c\n1,2,3\n"], ids=range(5)
 )
@@ -357,6 +418,35 @@ def test_an_entry_with_a_date_that_no_list_could_bear_is_refused(
     source.write_bytes(crl.dump(force=True))
     report = run_kind(service, "crl", source)
     assert (report.accepted, report.refused) == (1, 1)
+
+
+def test_the_first_list_made_here_has_a_higher_number_than_the_last_one_of_the_old_house(
+    database: Database, service: MigrationService, house: OldHouse, clock: FakeClock, rng: SeededRng, tmp_path: Path
+) -> None:
+    """The old house counts as we do, by the hour: its last list and our first one may be of the same hour."""
+    key_store = MemoryKeyStore()
+    key_store.keys["old-g1"] = house.keys["g1"]
+    world = World(database, clock, rng, key_store=key_store)
+    place = Kept()
+    importing = moving_in(database, clock, rng, second_place=place)
+    this_hour = next_crl_number(0, clock())
+    for number in (this_hour, this_hour + 5_000, this_hour + 1):
+        (tmp_path / "last.crl").write_bytes(house.crl({}, number=number).public_bytes(Encoding.DER))
+        importing.import_crl(tmp_path / "last.crl", "old-g1", actor=ACTOR)
+    old = world.registry.by_slug("old-g1")
+    with database.read() as tx:
+        assert crl_store.last_number(tx, old.id) == this_hour + 5_000
+    assert [record["number"] for record in place.records] == [this_hour, this_hour + 5_000]
+    crls = CrlService(database, world.registry, world.key_store, StatusLog(), world.audit, clock)
+    assert crls.publish("old-g1").number == this_hour + 5_001
+
+
+def test_a_list_whose_number_cannot_be_counted_on_is_refused(
+    service: MigrationService, house: OldHouse, tmp_path: Path
+) -> None:
+    (tmp_path / "huge.crl").write_bytes(house.crl({1: (AT, None)}, number=1 << 100).public_bytes(Encoding.DER))
+    with pytest.raises(CrlRefused, match="number"):
+        service.import_crl(tmp_path / "huge.crl", "old-g1", actor=ACTOR)
 
 
 def test_a_truncated_list_is_refused(service: MigrationService, house: OldHouse, tmp_path: Path) -> None:

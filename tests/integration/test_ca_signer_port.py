@@ -227,6 +227,8 @@ def body_of(deployment: Deployment, **changes: Any) -> dict[str, Any]:  # noqa: 
         {"request_id": "x" * 257},
         {"profile": None},
         {"unknown": 1},
+        {"card_number": "1\x002"},
+        {"request_id": "a\x00"},
     ],
 )
 def test_malformed_members(deployment: Deployment, changes: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from ca_core.authorities.ceremony_file import parse_ceremony
 from ca_core.issuance import CertificateStore
 from ca_core.kernel.database import Database, Statement
 from ca_core.kernel.errors import Conflict
-from ca_core.keys import KeyAlgorithm
+from ca_core.keys import KeyAlgorithm, SoftwareKeyStore
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import StatusService
 from ca_core.timestamp import (
@@ -210,6 +210,40 @@ def test_each_fault_has_its_failure_and_stamps_nothing(made: Stamping, request_d
     bits = status["fail_info"].contents  # the unused bits' number, then as many octets as the bit needs
     assert (len(bits) - 2, bits[-1]) == (failure.bit // 8, 0x80 >> failure.bit % 8)
     assert made.stamps() == 0
+
+
+@pytest.mark.parametrize("parameters", [b"", b"\x05\x00"])
+def test_the_imprint_is_repeated_octet_for_octet(made: Stamping, parameters: bytes) -> None:
+    sha256_oid = bytes.fromhex("0609608648016503040201")
+    algorithm = bytes((0x30, len(sha256_oid + parameters))) + sha256_oid + parameters
+    digest = b"\x04\x20" + sha256(DATA).digest()
+    imprint = bytes((0x30, len(algorithm + digest))) + algorithm + digest
+    version = b"\x02\x01\x01"
+    answer = made.authority.respond(bytes((0x30, len(version + imprint))) + version + imprint).der
+    assert token_info(answer)["message_imprint"].dump() == imprint
+
+
+def test_the_digest_of_the_signature_has_no_parameters(made: Stamping) -> None:
+    signed = TimeStampResponse.load(made.authority.respond(query()).der, strict=True)["time_stamp_token"]["content"]
+    bare = bytes.fromhex("300b0609608648016503040201")
+    assert [one.dump() for one in signed["digest_algorithms"]] == [bare]
+    assert signed["signer_infos"][0]["digest_algorithm"].dump() == bare
+
+
+def test_each_of_many_nodes_with_keys_of_its_own_goes_on_with_its_unit(
+    made: Stamping, rng: SeededRng, tmp_path: Path
+) -> None:
+    own = made.units.current()
+    statuses = StatusService(StatusLog())
+    for node in range(12):
+        keys = SoftwareKeyStore(tmp_path / str(node), b"a passphrase of this test", rng=rng)
+        units = TimestampUnits(
+            made.world.database, made.world.registry, keys, statuses, made.clock, authority="citizen-g1"
+        )
+        assert units.ensure(made.world.issuance, rng)
+    made.advance(2)
+    assert made.units.current().id == own.id
+    assert made.units.ensure(made.world.issuance, rng) is False
 
 
 def test_certtool_accepts_the_units_chain_for_time_stamping(made: Stamping, tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ class OldHouse:
         *,
         authority: str = "g1",
         signer: str | None = None,
+        number: int = 2026030208,
     ) -> x509.CertificateRevocationList:
         """A list by serial."""
         builder = (
@@ -129,7 +130,7 @@ class OldHouse:
             .issuer_name(CITIZEN_CA_NAME)
             .last_update(START - timedelta(hours=1))
             .next_update(START + timedelta(days=1))
-            .add_extension(x509.CRLNumber(2026030208), False)
+            .add_extension(x509.CRLNumber(number), False)
             .add_extension(
                 x509.AuthorityKeyIdentifier(key_identifier(self.keys[authority].public_key()), None, None), False
             )
