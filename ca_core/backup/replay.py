@@ -21,9 +21,9 @@ from ca_core.issuance.second_place import (
     BLOCKED_KEY_KIND,
     CERTIFICATE_KIND,
     INTENT_KIND,
+    parse_blocked_key_record,
     parse_certificate_record,
     parse_intent_record,
-    restore_blocked_key,
 )
 from ca_core.issuance.signing import assemble
 from ca_core.kernel.database import Database, Transaction
@@ -139,7 +139,7 @@ class _Replayer:
         if record["kind"] == ORIGIN_KIND:
             self.report.audit_origins += restore_origin(tx, int(record["number"] or 0), self._now)
         elif record["kind"] == BLOCKED_KEY_KIND:
-            self.report.blocked_keys += restore_blocked_key(tx, record)
+            self.report.blocked_keys += self.certificates.restore_blocked_key(tx, parse_blocked_key_record(record))
         elif record.get("authority_id") not in self._authorities:
             self.report.unknown_authority += 1
         elif record["kind"] == INTENT_KIND:
@@ -185,6 +185,7 @@ class _Replayer:
                 not_after=change.not_after,
                 crl_shard=change.crl_shard,
                 actor=change.actor,
+                by_origin=change.by_origin,
             ),
         )
 

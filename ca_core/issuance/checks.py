@@ -22,7 +22,7 @@ from ca_core.issuance.errors import (
     ProfileNotAllowed,
     RequestMalformed,
 )
-from ca_core.issuance.model import IssuanceRequest
+from ca_core.issuance.model import IssuanceRequest, IssuedCertificate
 from ca_core.issuance.weak_keys import verify_strong_key
 from ca_core.keys.errors import KeyAlgorithmRefused
 from ca_core.keys.model import MlDsaPublicKey, key_algorithm_of, key_digest, spki_octets
@@ -43,13 +43,20 @@ _CSR_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 @dataclass(frozen=True, kw_only=True)  # without slots: what is derived from it is worked out once
 class Candidate:
-    """A request beside the profile and the authority that it names. crl_shards: how its serials are dealt out."""
+    """A request beside the profile and the authority that it names. crl_shards: how its serials are dealt out.
+    origin: the certificate that it is derived from."""
 
     request: IssuanceRequest
     profile: Profile
     signer: AuthoritySigner
     now: datetime
     crl_shards: ShardLayout | None = None
+    origin: IssuedCertificate | None = None
+
+    @property
+    def ends_by(self) -> datetime | None:
+        """When the certificate that it is derived from ends."""
+        return None if self.origin is None else self.origin.certificate.not_valid_after_utc
 
     @cached_property
     def key_digest(self) -> str:
@@ -116,6 +123,7 @@ def _fields_fit_the_profile(candidate: Candidate) -> None:
         "subject_name": profile.subject.from_request,
         "person_id": profile.person,
         "card_number": profile.person,
+        "derived_from": bool(profile.derived_from),
     }
     for field, is_wanted in wanted.items():
         value = getattr(request, field)

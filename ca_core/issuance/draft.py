@@ -71,9 +71,8 @@ def draw_up(candidate: Candidate, publication_url: str, throwaway: PrivateKey, r
     """The certificate by its profile, with a new serial, for a checked candidate. Raises: IssuerNotValid."""
     request, profile, signer = candidate.request, candidate.profile, candidate.signer
     issued_by = None if profile.issuer is Issuer.SELF else signer.certificate
-    not_before, not_after = validity_of(
-        profile.validity, candidate.now, None if issued_by is None else issued_by.not_valid_after_utc
-    )
+    issuer_not_after = None if issued_by is None else issued_by.not_valid_after_utc
+    not_before, not_after = validity_of(profile.validity, candidate.now, issuer_not_after, candidate.ends_by)
     issuer_name = None if issued_by is None else issued_by.subject
     subject = subject_name(profile, request, issuer_name)
     serial = new_serial(rng)

@@ -37,6 +37,13 @@ class IssuerNotValid(IssuanceRefused):
     code = "issuance_issuer_not_valid"
 
 
+class OriginRefused(IssuanceRefused):
+    """Nothing can be derived from the named certificate: it is not here, not good, another person's, or of a profile
+    from which this one is not derived; or too much was derived from it."""
+
+    code = "issuance_origin_refused"
+
+
 class PossessionNotProven(IssuanceRefused):
     """No certification request, or not signed by the key it names, or for another key."""
 

@@ -31,6 +31,7 @@ class IssuanceRequest:
     there follows from the profile; a field that the profile does not use must be absent.
     subject_serial_number: 16 digits. national_id_last4: 4 digits. subject_name: for authorities' own certificates.
     csr: proof of possession; only its key and signature count, its names do not.
+    derived_from: certificate_id of the one that it is derived from, where the profile says that there is one.
     actor: as in audit events, e.g. "operator:<id>".
     """
 
@@ -47,6 +48,7 @@ class IssuanceRequest:
     person_id: str | None = None
     card_number: str | None = None
     csr: x509.CertificateSigningRequest | None = None
+    derived_from: int | None = None
 
     @property
     def digest(self) -> str:
@@ -65,6 +67,7 @@ class IssuanceRequest:
             None if self.subject_name is None else self.subject_name.public_bytes().hex(),
             self.person_id,
             self.card_number,
+            self.derived_from,
         ]
         return sha256(json.dumps(members, ensure_ascii=True).encode("ascii")).hexdigest()
 
@@ -74,7 +77,7 @@ class IssuedCertificate:
     """A recorded certificate. (authority_id, serial) is unique; serial alone and names are not.
 
     crl_shard: the part of the authority's revocation lists that it belongs to, where it names one.
-    lint: how it was linted before it was signed; None where that was not here.
+    lint: how it was linted before it was signed; None where that was not here. derived_from: another's certificate_id.
     """
 
     certificate_id: int
@@ -86,6 +89,7 @@ class IssuedCertificate:
     card_number: str | None
     crl_shard: int | None = None
     lint: LintMode | None = None
+    derived_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,7 @@ class Intent:
     created_at: datetime
     lint: LintMode
     completed_at: datetime | None = None
+    derived_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ again; it is complete, so nobody carries it out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -15,8 +15,14 @@ from sqlalchemy import bindparam, func, insert, select, text
 from ca_core.crl_shards.model import shard_named_by
 from ca_core.issuance import store
 from ca_core.issuance.model import Intent, LintMode, serial_text
-from ca_core.issuance.second_place import JournaledCertificate, JournaledIntent, certificate_record, intent_record
-from ca_core.issuance.store import IntentStore, intent_values
+from ca_core.issuance.second_place import (
+    BlockedKey,
+    JournaledCertificate,
+    JournaledIntent,
+    certificate_record,
+    intent_record,
+)
+from ca_core.issuance.store import IntentStore, KeyRegister, intent_values
 from ca_core.kernel.database import Statement, Transaction, UtcTime
 from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, Record, SecondPlace
 from ca_core.keys.model import PublicKey, key_digest
@@ -133,7 +139,7 @@ class PastCertificates:
 
     def restore_intent(self, tx: Transaction, journaled: JournaledIntent) -> bool:
         """Writes an intent of the journal that is not here, and claims its key; False where it is here."""
-        intent = journaled.intent
+        intent = replace(journaled.intent, derived_from=self._origin_id(tx, journaled))
         if self.is_serial_taken(tx, intent.authority_id, intent.serial):
             return False
         if self._intent_store.find(tx, intent.request_id) is not None:
@@ -151,6 +157,20 @@ class PastCertificates:
             ],
         )
         return True
+
+    def restore_blocked_key(self, tx: Transaction, key: BlockedKey) -> bool:
+        """Blocks a key of the journal; False where it is blocked."""
+        return KeyRegister().block(tx, key.key_digest, reason=key.reason, actor=key.actor, now=key.at)
+
+    def _origin_id(self, tx: Transaction, journaled: JournaledIntent) -> int | None:
+        """Raises: ValueError, where the certificate that it is derived from is not here: it was there when the intent
+        was recorded, and what befalls it would not reach what is derived from it."""
+        if journaled.origin is None:
+            return None
+        known = self.find(tx, *journaled.origin)
+        if known is None:
+            raise ValueError("the certificate that another is derived from is not here")
+        return known.certificate_id
 
     def burn(self, tx: Transaction, intent: Intent, now: datetime) -> bool:
         """Keeps a serial from ever being used again; False where it is taken already."""
@@ -226,6 +246,7 @@ def _certificate_row(one: ForeignCertificate, request_id: str, now: datetime) ->
         "lint": None,
         "linted_at": None,
         "lint_findings": None,
+        "derived_from": None,
     }
 
 
@@ -246,4 +267,5 @@ def _stored_row(intent: Intent, certificate: x509.Certificate, der: bytes, issue
         "lint": None if is_foreign else intent.lint.value,
         "linted_at": intent.created_at if not is_foreign and intent.lint is LintMode.EVERY else None,
         "lint_findings": None,
+        "derived_from": intent.derived_from,
     }

@@ -11,15 +11,17 @@ from ca_core.audit import AuditEvent, AuditLog, Outcome
 from ca_core.crl_shards.model import shard_named_by
 from ca_core.issuance.checkpoint import Checkpoint, Step
 from ca_core.issuance.checks import Candidate
-from ca_core.issuance.errors import IssuanceFault, IssuanceRefused, KeyBlocked, KeyReused
+from ca_core.issuance.errors import IssuanceFault, IssuanceRefused, KeyBlocked, KeyReused, OriginRefused
 from ca_core.issuance.lint import LintedRequest
 from ca_core.issuance.model import Intent, IssuanceRequest, IssuedCertificate, serial_text
+from ca_core.issuance.origins import Origins
 from ca_core.issuance.second_place import blocked_key_record, certificate_record, intent_record
 from ca_core.issuance.store import CertificateStore, IntentStore, KeyRegister, KeyUse
 from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.second_place import Record, SecondPlace
 from ca_core.keys.model import PublicKey, key_digest
-from ca_core.profiles.model import KeyReuse
+from ca_core.profiles.model import KeyReuse, Profile
+from ca_core.revocation.service import RevocationService
 
 _PAGE = 100
 
@@ -37,8 +39,18 @@ class SignedIntent:
 class IssuanceRecords:
     """What the database holds of issuances. Holds nothing itself."""
 
-    def __init__(self, database: Database, audit: AuditLog, checkpoint: Checkpoint, second_place: SecondPlace) -> None:
+    def __init__(
+        self,
+        database: Database,
+        audit: AuditLog,
+        checkpoint: Checkpoint,
+        second_place: SecondPlace,
+        revocation: RevocationService | None,
+    ) -> None:
+        """revocation: without it nothing is recorded that is derived from another certificate."""
         self._second_place = second_place
+        self._revocation = revocation
+        self._origins = Origins(database)
         self._database = database
         self._audit = audit
         self._checkpoint = checkpoint
@@ -51,6 +63,12 @@ class IssuanceRecords:
         with self._database.read() as tx:
             found = [self._intents.find(tx, request.request_id) for request in requests]
         return {intent.request_id: intent for intent in found if intent is not None}
+
+    def origin_of(self, request: IssuanceRequest, profile: Profile, now: datetime) -> IssuedCertificate | None:
+        """The certificate that the request's is derived from. Raises: OriginRefused."""
+        if request.derived_from is not None and self._revocation is None:
+            raise OriginRefused("nothing is derived here")
+        return self._origins.find(request, profile, now)
 
     def open_intents(self) -> Iterator[list[Intent]]:
         """Intents without a certificate, a page at a time, by request id."""
@@ -75,6 +93,8 @@ class IssuanceRecords:
             claimed: dict[str, KeyUse] = {}
             for candidate, linted in drawn:
                 try:
+                    if candidate.origin is not None:
+                        self._origins.verify(tx, candidate.origin, candidate.now)
                     self._claim_key(tx, candidate, claimed)
                 except IssuanceRefused as refused:
                     outcomes.append(refused)
@@ -89,7 +109,12 @@ class IssuanceRecords:
                 self._checkpoint(Step.INTENT_WRITTEN)
                 self._second_place.append(
                     [
-                        intent_record(outcome, key_digest=candidate.key_digest, holder=candidate.holder)
+                        intent_record(
+                            outcome,
+                            key_digest=candidate.key_digest,
+                            holder=candidate.holder,
+                            origin=candidate.origin,
+                        )
                         for (candidate, _), outcome in zip(drawn, outcomes, strict=True)
                         if isinstance(outcome, Intent)
                     ]
@@ -106,11 +131,14 @@ class IssuanceRecords:
     def record_certificates(self, signed: Sequence[SignedIntent], now: datetime) -> list[IssuedCertificate]:
         """Transaction 2, for all of them: certificate, audit event, end of the intent.
 
-        Where another was faster with an intent, theirs is returned.
+        Where another was faster with an intent, theirs is returned. What was derived from a certificate that was
+        revoked or suspended meanwhile is recorded so: its signature exists.
         """
         issued: list[IssuedCertificate | None] = []
         records: list[Record] = []
         with self._database.write() as tx:
+            if any(one.intent.derived_from is not None for one in signed):
+                self._statuses().hold(tx)
             for one in signed:
                 if not self._intents.complete(tx, one.intent.request_id, now):
                     issued.append(None)
@@ -119,10 +147,19 @@ class IssuanceRecords:
                 self._checkpoint(Step.CERTIFICATE_WRITTEN)
                 self._audit.append(tx, _issued_event(one, certificate_id))
                 self._checkpoint(Step.AUDITED)
-                issued.append(_issued(one, certificate_id))
+                recorded = _issued(one, certificate_id)
+                issued.append(recorded)
                 records.append(
                     certificate_record(one.intent, certificate_id=certificate_id, der=one.der, issued_at=now)
                 )
+                if one.intent.derived_from is not None:
+                    records += self._statuses().inherit(
+                        tx,
+                        one.intent.derived_from,
+                        recorded,
+                        actor=one.intent.actor,
+                        request_id=one.intent.request_id,
+                    )
             self._second_place.append(records)
         self._checkpoint(Step.RECORDED)
         return [
@@ -147,6 +184,11 @@ class IssuanceRecords:
             self._keys.block(tx, digest, reason=reason, actor=actor, now=now)
             self._audit.append(tx, event)
             self._second_place.append([blocked_key_record(digest, reason=reason, actor=actor, now=now)])
+
+    def _statuses(self) -> RevocationService:
+        if self._revocation is None:
+            raise IssuanceFault("an intent of a derived certificate, and nobody to make it follow its origin")
+        return self._revocation
 
     def _tell(self, tx: Transaction, name: str, several: Sequence[Intent]) -> None:
         """One event for each actor and authority: how many, and SHA-256 over the SHA-256 of each TBSCertificate."""
@@ -193,6 +235,7 @@ def _intent(candidate: Candidate, linted: LintedRequest) -> Intent:
         actor=request.actor,
         created_at=candidate.now,
         lint=linted.mode,
+        derived_from=request.derived_from,
     )
 
 
@@ -225,4 +268,5 @@ def _issued(one: SignedIntent, certificate_id: int) -> IssuedCertificate:
         card_number=intent.card_number,
         crl_shard=shard_named_by(one.certificate),
         lint=intent.lint,
+        derived_from=intent.derived_from,
     )

@@ -4,9 +4,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ca_core.issuance.model import Intent, LintMode
-from ca_core.issuance.store import KeyRegister
-from ca_core.kernel.database import Transaction
+from ca_core.issuance.model import Intent, IssuedCertificate, LintMode
 from ca_core.kernel.second_place import Record
 
 INTENT_KIND = "intent"
@@ -18,11 +16,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournaledIntent:
-    """An intent with the key that it certifies and that key's holder, both as digests."""
+    """An intent with the key that it certifies and that key's holder, both as digests.
+
+    origin: authority and serial of the certificate that it is derived from; `intent.derived_from` is not set.
+    """
 
     intent: Intent
     key_digest: str
     holder: str
+    origin: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,17 @@ class JournaledCertificate:
     issued_at: datetime
 
 
-def intent_record(intent: Intent, *, key_digest: str, holder: str) -> Record:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockedKey:
+    """A key, by SHA-256 of its SubjectPublicKeyInfo, that is never certified (again)."""
+
+    key_digest: str
+    reason: str
+    actor: str
+    at: datetime
+
+
+def intent_record(intent: Intent, *, key_digest: str, holder: str, origin: IssuedCertificate | None = None) -> Record:
     """Everything that the intent's row holds."""
     return {
         "kind": INTENT_KIND,
@@ -54,6 +66,8 @@ def intent_record(intent: Intent, *, key_digest: str, holder: str) -> Record:
         "lint": intent.lint.value,
         "key_digest": key_digest,
         "holder": holder,
+        "origin_authority_id": None if origin is None else origin.authority_id,
+        "origin_serial": None if origin is None else format(origin.serial, "x"),
     }
 
 
@@ -81,17 +95,6 @@ def blocked_key_record(key_digest: str, *, reason: str, actor: str, now: datetim
     }
 
 
-def restore_blocked_key(tx: Transaction, record: Record) -> bool:
-    """Blocks a key of the journal; False where it is blocked. Raises: ValueError, KeyError."""
-    return KeyRegister().block(
-        tx,
-        str(record["key_digest"]),
-        reason=str(record["reason"]),
-        actor=str(record["actor"]),
-        now=_moment(record["blocked_at"]),
-    )
-
-
 def parse_intent_record(record: Record) -> JournaledIntent:
     """Raises: ValueError, KeyError, for what `intent_record` did not make."""
     intent = Intent(
@@ -107,7 +110,23 @@ def parse_intent_record(record: Record) -> JournaledIntent:
         created_at=_moment(record["created_at"]),
         lint=LintMode(str(record["lint"])),
     )
-    return JournaledIntent(intent=intent, key_digest=str(record["key_digest"]), holder=str(record["holder"]))
+    origin = record.get("origin_serial")
+    return JournaledIntent(
+        intent=intent,
+        key_digest=str(record["key_digest"]),
+        holder=str(record["holder"]),
+        origin=None if origin is None else (_integer(record["origin_authority_id"]), int(str(origin), 16)),
+    )
+
+
+def parse_blocked_key_record(record: Record) -> BlockedKey:
+    """Raises: ValueError, KeyError, for what `blocked_key_record` did not make."""
+    return BlockedKey(
+        key_digest=str(record["key_digest"]),
+        reason=str(record["reason"]),
+        actor=str(record["actor"]),
+        at=_moment(record["blocked_at"]),
+    )
 
 
 def parse_certificate_record(record: Record) -> JournaledCertificate:

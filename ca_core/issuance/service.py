@@ -46,6 +46,7 @@ from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
 from ca_core.keys.model import PublicKey
 from ca_core.keys.ports import KeyStore
 from ca_core.profiles.model import Profile
+from ca_core.revocation.service import RevocationService
 
 BATCH = 128
 """How many certificates share two transactions: what one commit costs is less than a hundredth of each."""
@@ -81,7 +82,8 @@ class IssuanceService:
     publication_url: where CRLs, CA certificates and OCSP are served, e.g. "http://pki.example.tw/pki"; it goes into
     the certificates. crl_shards: how certificates are dealt out to revocation lists; without it they name no shard.
     checkpoint: told of every step; for tests that kill the process there. second_place: where intents and certificates
-    are durable before anything is acknowledged.
+    are durable before anything is acknowledged. revocation: makes what is derived from a certificate follow it; without
+    it nothing is derived.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class IssuanceService:
         crl_shards: ShardLayouts | None = None,
         checkpoint: Checkpoint = no_checkpoint,
         second_place: SecondPlace = WITHOUT_SECOND_PLACE,
+        revocation: RevocationService | None = None,
     ) -> None:
         if urlsplit(publication_url).scheme not in ("http", "https") or publication_url.endswith("/"):
             raise ConfigurationError("publication_url: an http or https URL without a slash at its end")
@@ -108,7 +111,7 @@ class IssuanceService:
         self._rng = rng
         self._crl_shards = crl_shards
         self._checkpoint = checkpoint
-        self._records = IssuanceRecords(database, audit, checkpoint, second_place)
+        self._records = IssuanceRecords(database, audit, checkpoint, second_place, revocation)
         self._signer = IntentSigner(registry, key_store, checkpoint, self._records.record_resumption)
         self._throwaway = ThrowawayKeys()
         self._linter = Linter()
@@ -293,8 +296,14 @@ class IssuanceService:
         profile = self.profiles.get(request.profile)
         if profile is None:
             raise ProfileNotAllowed(f"no profile {request.profile}")
+        now = self._clock()
         candidate = Candidate(
-            request=request, profile=profile, signer=signer, now=self._clock(), crl_shards=self._shards_of(signer)
+            request=request,
+            profile=profile,
+            signer=signer,
+            now=now,
+            crl_shards=self._shards_of(signer),
+            origin=self._records.origin_of(request, profile, now),
         )
         verify_candidate(candidate)
         _verify_auditable(candidate)

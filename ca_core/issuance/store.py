@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
+from asn1crypto.x509 import Certificate as Asn1Certificate
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import (
     Column,
     ForeignKey,
@@ -24,7 +27,9 @@ from sqlalchemy import (
 
 from ca_core.crl_shards.model import shard_named_by
 from ca_core.issuance.model import Intent, IssuedCertificate, LintMode, LintState, serial_text
+from ca_core.issuance.second_place import blocked_key_record
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
+from ca_core.kernel.second_place import Record
 from ca_core.schema import metadata
 
 intents = Table(
@@ -42,6 +47,7 @@ intents = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("lint", String(16), nullable=False),
     Column("completed_at", UtcTime),
+    Column("derived_from", BigId),  # a certificate's id; certificates refer to intents, so not the other way round
     UniqueConstraint("authority_id", "serial"),
 )
 Index(
@@ -69,6 +75,7 @@ certificates = Table(
     Column("lint", String(16)),  # how it was linted before it was signed; none for what was issued elsewhere
     Column("linted_at", UtcTime),
     Column("lint_findings", Text),
+    Column("derived_from", BigId, ForeignKey("certificates.id")),
     UniqueConstraint("authority_id", "serial"),
 )
 Index(
@@ -76,6 +83,13 @@ Index(
     certificates.c.id,
     sqlite_where=(certificates.c.lint == "template") & certificates.c.linted_at.is_(None),
     postgresql_where=(certificates.c.lint == "template") & certificates.c.linted_at.is_(None),
+)
+
+Index(
+    "ix_certificates_derived_from",
+    certificates.c.derived_from,
+    sqlite_where=certificates.c.derived_from.is_not(None),
+    postgresql_where=certificates.c.derived_from.is_not(None),
 )
 
 certified_keys = Table(
@@ -109,6 +123,7 @@ _INTENT = (
     intents.c.created_at,
     intents.c.lint,
     intents.c.completed_at,
+    intents.c.derived_from,
 )
 _ADD_INTENT = Statement(insert(intents).values({column.name: bindparam(column.name) for column in _INTENT}))
 _FIND_INTENT = Statement(select(*_INTENT).where(intents.c.request_id == bindparam("request_id")))
@@ -134,6 +149,7 @@ _CERTIFICATE = (
     certificates.c.card_number,
     certificates.c.crl_shard,
     certificates.c.lint,
+    certificates.c.derived_from,
 )
 _ADD_CERTIFICATE = Statement(
     insert(certificates)
@@ -151,6 +167,7 @@ _ADD_CERTIFICATE = Statement(
         issued_at=bindparam("issued_at"),
         lint=bindparam("lint"),
         linted_at=bindparam("linted_at"),
+        derived_from=bindparam("derived_from"),
     )
     .returning(certificates.c.id)
 )
@@ -166,6 +183,9 @@ _BY_CARD = Statement(
 )
 _BY_PERSON = Statement(
     select(*_CERTIFICATE).where(certificates.c.person_id == bindparam("person_id")).order_by(certificates.c.id)
+)
+_DERIVED_FROM = Statement(
+    select(*_CERTIFICATE).where(certificates.c.derived_from == bindparam("origin_id")).order_by(certificates.c.id)
 )
 
 _ADD_KEY = Statement(
@@ -240,6 +260,19 @@ class CertificateStore:
         """Those of one person, oldest first."""
         return [_issued(row) for row in tx.all(_BY_PERSON, person_id=person_id)]
 
+    def derived_from(self, tx: Transaction, certificate_id: int) -> list[IssuedCertificate]:
+        """Those that were derived from one, oldest first; at most `origins.MAX_DERIVED`, and what was under way."""
+        return [_issued(row) for row in tx.all(_DERIVED_FROM, origin_id=certificate_id)]
+
+    def block_key_of(
+        self, tx: Transaction, certificate: x509.Certificate, *, reason: str, actor: str, now: datetime
+    ) -> Record | None:
+        """Never certify its key again. The record for the second place; None where the key was blocked before."""
+        digest = _key_digest(certificate)
+        if not KeyRegister().block(tx, digest, reason=reason, actor=actor, now=now):
+            return None
+        return blocked_key_record(digest, reason=reason, actor=actor, now=now)
+
     def add(self, tx: Transaction, intent: Intent, certificate: x509.Certificate, der: bytes, now: datetime) -> int:
         """Records the certificate that an intent became; returns its certificate_id. Raises: Conflict."""
         row = tx.one_or_none(
@@ -257,6 +290,7 @@ class CertificateStore:
             issued_at=now,
             lint=intent.lint.value,
             linted_at=intent.created_at if intent.lint is LintMode.EVERY else None,
+            derived_from=intent.derived_from,
         )
         if row is None:
             raise TypeError("an insert returned no row")
@@ -361,12 +395,19 @@ class KeyRegister:
         return True
 
 
+def _key_digest(certificate: x509.Certificate) -> str:
+    """As `keys.model.key_digest`, of whatever key: cryptography does not read each that an old certificate has."""
+    parsed = Asn1Certificate.load(certificate.public_bytes(Encoding.DER))
+    octets: bytes = parsed["tbs_certificate"]["subject_public_key_info"].dump()
+    return sha256(octets).hexdigest()
+
+
 def _certificate(row: Row | None) -> IssuedCertificate | None:
     return None if row is None else _issued(row)
 
 
 def _issued(row: Row) -> IssuedCertificate:
-    certificate_id, authority_id, serial, der, profile, person_id, card_number, crl_shard, lint = row
+    certificate_id, authority_id, serial, der, profile, person_id, card_number, crl_shard, lint, derived_from = row
     return IssuedCertificate(
         certificate_id=certificate_id,
         authority_id=authority_id,
@@ -377,6 +418,7 @@ def _issued(row: Row) -> IssuedCertificate:
         card_number=card_number,
         crl_shard=crl_shard,
         lint=None if lint is None else LintMode(lint),
+        derived_from=derived_from,
     )
 
 
@@ -395,12 +437,13 @@ def intent_values(intent: Intent) -> dict[str, object]:
         "created_at": intent.created_at,
         "lint": intent.lint.value,
         "completed_at": intent.completed_at,
+        "derived_from": intent.derived_from,
     }
 
 
 def _intent(row: Row) -> Intent:
     request_id, request_digest, authority_id, serial, profile, tbs, person_id, card_number, *rest = row
-    actor, created, lint, done = rest
+    actor, created, lint, done, derived_from = rest
     return Intent(
         request_id=request_id,
         request_digest=request_digest,
@@ -414,4 +457,5 @@ def _intent(row: Row) -> Intent:
         created_at=created,
         lint=LintMode(lint),
         completed_at=done,
+        derived_from=derived_from,
     )

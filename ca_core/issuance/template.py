@@ -48,7 +48,7 @@ class Template:
     def splice(self, candidate: Candidate, serial: int) -> bytes:
         """The TBSCertificate for a checked candidate. Raises: IssuerNotValid."""
         request = candidate.request
-        not_before, not_after = validity_of(candidate.profile.validity, candidate.now, self.issuer_not_after)
+        not_before, not_after = self._validity_of(candidate)
         spki = spki_octets(request.public_key)
         made = Spliced(request, spki, serial)
         extensions = b"".join([slot.fill(made) for slot in self.extensions])
@@ -94,8 +94,11 @@ class Template:
         except ValueError as error:
             raise LintRefused("TEMPLATE subject, extensions: not DER") from error
 
+    def _validity_of(self, candidate: Candidate) -> tuple[datetime, datetime]:
+        return validity_of(candidate.profile.validity, candidate.now, self.issuer_not_after, candidate.ends_by)
+
     def _verify_validity(self, octets: bytes, candidate: Candidate) -> None:
-        not_before, not_after = validity_of(candidate.profile.validity, candidate.now, self.issuer_not_after)
+        not_before, not_after = self._validity_of(candidate)
         try:
             begin, end = der.children(der.contents(octets, der.SEQUENCE))
         except ValueError as error:

@@ -53,6 +53,9 @@ def _section(profile: Profile) -> Iterator[str]:
     yield f"- Issued by {_ISSUERS[profile.issuer]}. Keys: {_keys(profile)}; {_REUSE[profile.key_reuse]}."
     proof = "by PKCS#10" if profile.proof_of_possession else "not here (see the profile's file)"
     yield f"- Proof of possession: {proof}. {'Bound to a citizen and a card.' if profile.person else 'Of no citizen.'}"
+    if profile.derived_from:
+        origins = ", ".join(profile.derived_from)
+        yield f"- Derived from the citizen's {origins}: ends with it at the latest, suspended and revoked with it."
     yield f"- Subject: {_subject(profile)}."
     end = ", to the end of the day in Taipei" if profile.validity.snap_to_end_of_day else ""
     beyond = _BEYOND[profile.validity.beyond_issuer]

@@ -29,6 +29,12 @@ def load_profiles(folder: Traversable | None = None) -> Mapping[str, Profile]:
         if file.name != f"{profile.name}.toml":
             faults.append(f"{file.name}: holds the profile {profile.name}")
         profiles[profile.name] = profile
+    faults += [
+        f"{profile.name}.toml: derived_from: {name} is none, or derived itself"
+        for profile in profiles.values()
+        for name in profile.derived_from
+        if name not in profiles or profiles[name].derived_from or not profiles[name].person
+    ]
     if not profiles and not faults:
         faults.append("no profile at all")
     if faults:

@@ -269,6 +269,9 @@ Extension = Annotated[
 class Profile(_Part):
     """One kind of certificate. Extensions stand in the certificate in the order of the file.
 
+    derived_from: profiles of which one certificate, the same person's, is named when one of this profile is issued. It
+    does not outlive that one, and is suspended, resumed and revoked with it.
+
     waived_findings: codes of the linter that do not refuse such a certificate; the reason stands in the file.
     """
 
@@ -281,6 +284,7 @@ class Profile(_Part):
     proof_of_possession: bool
     key_reuse: Annotated[KeyReuse, Field(strict=False)]
     person: bool
+    derived_from: Annotated[tuple[str, ...], Field(strict=False)] = ()
     subject: Subject
     validity: Validity
     waived_findings: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -297,6 +301,8 @@ class Profile(_Part):
             raise ValueError("a CA's name comes from the ceremony, and no other's")
         if self.key_reuse is KeyReuse.AUTHORITY and (not self.is_ca or self.issuer is not Issuer.ROOT):
             raise ValueError("only an authority's key is certified as often as wanted, and only by roots")
+        if self.derived_from and not self.person:
+            raise ValueError("only a citizen's certificate is derived from another")
         return self
 
     @property

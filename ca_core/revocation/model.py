@@ -61,7 +61,8 @@ class StatusChange:
     """A row of the log. `sequence` counts every authority's changes without a gap, in the order of their commits.
 
     at: the revocation date: when it was decided, or of a revocation that ends a suspension, when that began.
-    not_after, crl_shard: the certificate's, copied so that CRLs are made from the log alone.
+    not_after, crl_shard: the certificate's, copied so that CRLs are made from the log alone. by_origin: whether it only
+    follows from a change of the certificate that this one was derived from.
     """
 
     sequence: int
@@ -75,6 +76,7 @@ class StatusChange:
     actor: str
     not_after: datetime
     crl_shard: int | None = None
+    by_origin: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,29 @@ def revocation_date(latest: StatusChange | None, wanted: Change, now: datetime) 
     if wanted is Change.REVOKE and latest is not None and latest.change is Change.SUSPEND:
         return min(latest.at, now)
     return now
+
+
+_OF_THE_KEY = frozenset(
+    (RevocationReason.KEY_COMPROMISE, RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE)
+)
+
+
+def reason_of_derived(reason: RevocationReason) -> RevocationReason:
+    """For what was derived from a certificate that is changed for that reason: its own key is not compromised by it,
+    but it speaks for nobody any more."""
+    return RevocationReason.PRIVILEGE_WITHDRAWN if reason in _OF_THE_KEY else reason
+
+
+def follows(latest: StatusChange | None, wanted: Change) -> bool:
+    """Whether a derived certificate, whose latest change that is, follows its origin in what happens to it.
+
+    A resumption takes back only what the origin's own suspension took along.
+    """
+    if wanted is Change.REVOKE:
+        return latest is None or latest.change is not Change.REVOKE
+    if wanted is Change.SUSPEND:
+        return latest is None or latest.change is Change.RESUME
+    return latest is not None and latest.change is Change.SUSPEND and latest.by_origin
 
 
 def verify_reason_fits(change: Change, reason: RevocationReason) -> None:

@@ -43,6 +43,7 @@ class PastChange:
     not_after: datetime
     crl_shard: int | None
     actor: str
+    by_origin: bool = False
 
 
 class PastChanges:
@@ -110,6 +111,7 @@ def _numbered(one: PastChange, sequence: int) -> StatusChange:
         actor=one.actor,
         not_after=one.not_after,
         crl_shard=one.crl_shard,
+        by_origin=one.by_origin,
     )
 
 
@@ -126,5 +128,6 @@ def _row(change: StatusChange) -> dict[str, object]:
         "actor": change.actor,
         "not_after": change.not_after,
         "crl_shard": change.crl_shard,
+        "by_origin": change.by_origin,
         "crl_entry_der": crl_entry(change.serial, change.at, change.reason, change.invalidity_date),
     }

@@ -1,10 +1,13 @@
 """What revocation needs from outside."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from cryptography import x509
 
 from ca_core.kernel.database import Transaction
+from ca_core.kernel.second_place import Record
 
 
 class Issued(Protocol):
@@ -12,6 +15,12 @@ class Issued(Protocol):
 
     @property
     def certificate_id(self) -> int: ...
+
+    @property
+    def authority_id(self) -> int: ...
+
+    @property
+    def serial(self) -> int: ...
 
     @property
     def certificate(self) -> x509.Certificate: ...
@@ -27,4 +36,14 @@ class Certificates(Protocol):
 
     def find(self, tx: Transaction, authority_id: int, serial: int) -> Issued | None:
         """The certificate of that authority with that serial."""
+        ...
+
+    def derived_from(self, tx: Transaction, certificate_id: int) -> Sequence[Issued]:
+        """Those that were derived from one: a bounded number. From none of these anything is derived."""
+        ...
+
+    def block_key_of(
+        self, tx: Transaction, certificate: x509.Certificate, *, reason: str, actor: str, now: datetime
+    ) -> Record | None:
+        """Its key is never certified again. What the second place must hold of that; None where it was so before."""
         ...

@@ -25,6 +25,7 @@ def change_record(change: StatusChange) -> Record:
         "actor": change.actor,
         "not_after": _microseconds(change.not_after),
         "crl_shard": change.crl_shard,
+        "by_origin": int(change.by_origin),
     }
 
 
@@ -43,6 +44,7 @@ def parse_change_record(record: Record) -> StatusChange:
         actor=str(record["actor"]),
         not_after=_moment(record["not_after"]),
         crl_shard=None if shard is None else _integer(shard),
+        by_origin=record.get("by_origin", 0) == 1,
     )
 
 

@@ -8,7 +8,7 @@ from ca_core.audit.model import AuditEvent, Outcome
 from ca_core.audit.service import AuditLog
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
-from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, SecondPlace
+from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, Record, SecondPlace
 from ca_core.revocation import store
 from ca_core.revocation.crl_entry import crl_entry
 from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused, RevocationError
@@ -17,6 +17,8 @@ from ca_core.revocation.model import (
     Change,
     RevocationReason,
     StatusChange,
+    follows,
+    reason_of_derived,
     revocation_date,
     verify_may_follow,
     verify_reason_fits,
@@ -45,7 +47,8 @@ class ChangeCommand:
 
 
 class RevocationService:
-    """Revokes, suspends, resumes. When a call returns, the change and its audit event are durable.
+    """Revokes, suspends, resumes; what was derived from a certificate follows it. When a call returns, the changes and
+    their audit events are durable.
 
     Decisions are made one at a time, under the lock of the log's head: of eight that revoke at once, one does.
     """
@@ -119,20 +122,25 @@ class RevocationService:
         """For each, in order, its change or why it may not be: all of those that may, in one transaction.
 
         For what belongs together, as the certificates of a card: nobody ever finds a part of them changed. To the
-        second place it is one act.
+        second place it is one act. One that followed another of them counts as changed.
         """
         with self._database.write() as tx:
             store.hold_head(tx)
             outcomes: list[StatusChange | RevocationError] = []
+            done: dict[tuple[int, int], StatusChange] = {}
+            records: list[Record] = []
             for command in commands:
+                followed = done.get((command.authority_id, command.serial))
                 try:
                     self._judged(tx, command)
                 except RevocationError as refused:
-                    outcomes.append(refused)
-                else:
-                    outcomes.append(self._write(tx, command))
-            changes = [outcome for outcome in outcomes if isinstance(outcome, StatusChange)]
-            self._second_place.append([change_record(change) for change in changes])
+                    outcomes.append(refused if followed is None else followed)
+                    continue
+                changes, written = self._write(tx, command)
+                outcomes.append(changes[0])
+                records += written
+                done.update({(change.authority_id, change.serial): change for change in changes})
+            self._second_place.append(records)
             return outcomes
 
     def apply(self, tx: Transaction, command: ChangeCommand) -> StatusChange:
@@ -140,14 +148,32 @@ class RevocationService:
 
         1. The log's lock: from here to the commit nobody else decides. 2. The reason fits the change, the certificate
         is one of that authority, its latest change allows this one. 3. The change with its CRL entry. 4. The audit
-        event. 5. The second place. After a refusal the caller's transaction must not commit.
+        event. 5. A key that is compromised is never certified again. 6. The same for what was derived from the
+        certificate. 7. The second place. After a refusal the caller's transaction must not commit.
         """
-        change = self._write(tx, command)
-        self._second_place.append([change_record(change)])
-        return change
+        changes, records = self._write(tx, command)
+        self._second_place.append(records)
+        return changes[0]
 
-    def _write(self, tx: Transaction, command: ChangeCommand) -> StatusChange:
-        """Steps 1 to 4."""
+    def hold(self, tx: Transaction) -> None:
+        """Nobody else decides until the transaction ends. For whoever records what is derived from a certificate."""
+        store.hold_head(tx)
+
+    def inherit(self, tx: Transaction, origin_id: int, derived: Issued, *, actor: str, request_id: str) -> list[Record]:
+        """What befell a certificate before the one that is derived from it was recorded befalls that one at once.
+
+        In the transaction that records it, and that has `hold`. Returns what the second place must hold of it.
+        """
+        latest = store.latest(tx, origin_id)
+        if latest is None or latest.change is Change.RESUME:
+            return []
+        _, records = self._write(tx, _follower(latest, derived, actor, request_id), by_origin=True)
+        return records
+
+    def _write(
+        self, tx: Transaction, command: ChangeCommand, *, by_origin: bool = False
+    ) -> tuple[list[StatusChange], list[Record]]:
+        """Steps 1 to 6: the change, those that follow from it, and the records of all."""
         sequence = store.next_sequence(tx)
         issued, latest, now = self._judged(tx, command)
         at = revocation_date(latest, command.change, now)
@@ -163,10 +189,41 @@ class RevocationService:
             actor=command.actor,
             not_after=issued.certificate.not_valid_after_utc,
             crl_shard=issued.crl_shard,
+            by_origin=by_origin,
         )
         store.add(tx, change, crl_entry(change.serial, at, change.reason, change.invalidity_date))
         self._audit.append(tx, _audit_event(change, command.request_id))
-        return change
+        changes, records = [change], [change_record(change)]
+        if change.reason is RevocationReason.KEY_COMPROMISE:
+            records += self._blocked(tx, issued, change, command.request_id, now)
+        for derived in self._certificates.derived_from(tx, issued.certificate_id):
+            if follows(store.latest(tx, derived.certificate_id), change.change):
+                follower = _follower(change, derived, command.actor, command.request_id)
+                more, written = self._write(tx, follower, by_origin=True)
+                changes += more
+                records += written
+        return changes, records
+
+    def _blocked(
+        self, tx: Transaction, issued: Issued, change: StatusChange, request_id: str, now: datetime
+    ) -> list[Record]:
+        """The key of a certificate that was revoked because it is compromised."""
+        reason = change.reason.value
+        record = self._certificates.block_key_of(tx, issued.certificate, reason=reason, actor=change.actor, now=now)
+        if record is None:
+            return []
+        self._audit.append(
+            tx,
+            AuditEvent(
+                name="key.blocked",
+                actor=change.actor,
+                outcome=Outcome.OK,
+                subject=f"certificate:{change.certificate_id}",
+                request_id=request_id,
+                detail={"reason": reason},
+            ),
+        )
+        return [record]
 
     def _judged(self, tx: Transaction, command: ChangeCommand) -> tuple[Issued, StatusChange | None, datetime]:
         """The certificate, its latest change, and now; under the log's lock. Raises: RevocationError."""
@@ -179,6 +236,19 @@ class RevocationService:
         latest = store.latest(tx, issued.certificate_id)
         verify_may_follow(None if latest is None else latest.change, command.change)
         return issued, latest, now
+
+
+def _follower(change: StatusChange, derived: Issued, actor: str, request_id: str) -> ChangeCommand:
+    """What a change of its origin is for a derived certificate."""
+    return ChangeCommand(
+        authority_id=derived.authority_id,
+        serial=derived.serial,
+        change=change.change,
+        reason=reason_of_derived(change.reason),
+        actor=actor,
+        invalidity_date=change.invalidity_date,
+        request_id=request_id,
+    )
 
 
 def _invalidity_date(wanted: datetime | None, now: datetime) -> datetime | None:
@@ -201,5 +271,6 @@ def _audit_event(change: StatusChange, request_id: str) -> AuditEvent:
             "serial": format(change.serial, "x"),
             "reason": change.reason.value,
             "sequence": change.sequence,
+            "by_origin": change.by_origin,
         },
     )

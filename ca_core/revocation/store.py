@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -42,6 +43,7 @@ changes = Table(
     Column("actor", String(128), nullable=False),
     Column("not_after", UtcTime, nullable=False),
     Column("crl_shard", Integer),
+    Column("by_origin", Boolean, nullable=False),
     Column("crl_entry_der", LargeBinary, nullable=False),
     Index("ix_status_changes_certificate_id_seq", "certificate_id", "seq", unique=True),
     Index("ix_status_changes_authority_id_seq", "authority_id", "seq"),
@@ -65,6 +67,7 @@ _CHANGE = (
     changes.c.actor,
     changes.c.not_after,
     changes.c.crl_shard,
+    changes.c.by_origin,
 )
 _ADD = Statement(
     insert(changes).values(
@@ -176,6 +179,7 @@ def add(tx: Transaction, change: StatusChange, crl_entry_der: bytes) -> None:
         actor=change.actor,
         not_after=change.not_after,
         crl_shard=change.crl_shard,
+        by_origin=change.by_origin,
         crl_entry_der=crl_entry_der,
     )
 
@@ -244,7 +248,8 @@ def by_certificate(tx: Transaction, authority_id: int, through: int) -> Iterator
 
 
 def _change(row: Row) -> StatusChange:
-    sequence, certificate_id, authority_id, serial, change, reason, at, invalidity_date, actor, not_after, shard = row
+    sequence, certificate_id, authority_id, serial, change, reason, at, invalidity_date, actor, *rest = row
+    not_after, shard, by_origin = rest
     return StatusChange(
         sequence=sequence,
         certificate_id=certificate_id,
@@ -257,4 +262,5 @@ def _change(row: Row) -> StatusChange:
         actor=actor,
         not_after=not_after,
         crl_shard=shard,
+        by_origin=bool(by_origin),
     )

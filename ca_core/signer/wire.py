@@ -51,6 +51,7 @@ class RequestBody(_Body):
     person_id: Name | None = None
     card_number: Name | None = None
     csr: Der | None = None
+    derived_from: Count | None = None
 
     @classmethod
     def of(cls, request: IssuanceRequest) -> "RequestBody":
@@ -70,6 +71,7 @@ class RequestBody(_Body):
             person_id=request.person_id,
             card_number=request.card_number,
             csr=None if request.csr is None else request.csr.public_bytes(Encoding.DER),
+            derived_from=request.derived_from,
         )
 
     def to_request(self) -> IssuanceRequest:
@@ -90,6 +92,7 @@ class RequestBody(_Body):
             person_id=self.person_id,
             card_number=self.card_number,
             csr=None if self.csr is None else x509.load_der_x509_csr(self.csr),
+            derived_from=self.derived_from,
         )
 
 
@@ -122,6 +125,7 @@ class CertificateBody(_Body):
     card_number: Name | None
     crl_shard: Count | None
     lint: Annotated[LintMode | None, Field(strict=False)]
+    derived_from: Count | None = None
 
     @classmethod
     def of(cls, issued: IssuedCertificate) -> "CertificateBody":
@@ -134,6 +138,7 @@ class CertificateBody(_Body):
             card_number=issued.card_number,
             crl_shard=issued.crl_shard,
             lint=issued.lint,
+            derived_from=issued.derived_from,
         )
 
     def to_issued(self) -> IssuedCertificate:
@@ -149,6 +154,7 @@ class CertificateBody(_Body):
             card_number=self.card_number,
             crl_shard=self.crl_shard,
             lint=self.lint,
+            derived_from=self.derived_from,
         )
 
 

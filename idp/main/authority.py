@@ -100,6 +100,9 @@ class CertificationAuthority:
         self.certificates = CertificateStore()
         self.second_place = second_place_of(settings)
         self.shards = ShardLayouts(self.database, self.audit, clock, second_place=self.second_place)
+        self.revocation = RevocationService(
+            self.database, self.certificates, self.audit, clock, second_place=self.second_place
+        )
         self.issuance = IssuanceService(
             database=self.database,
             registry=self.registry,
@@ -111,6 +114,7 @@ class CertificationAuthority:
             rng=rng,
             crl_shards=self.shards,
             second_place=self.second_place,
+            revocation=self.revocation,
         )
         self.lint_backlog = LintBacklogService(self.database, self.issuance.profiles, self.audit, clock)
         self.ceremonies = CeremonyService(
@@ -123,9 +127,6 @@ class CertificationAuthority:
         )
         self.status_log = StatusLog()
         self.status = StatusService(self.status_log)
-        self.revocation = RevocationService(
-            self.database, self.certificates, self.audit, clock, second_place=self.second_place
-        )
         self.crls = CrlService(
             self.database,
             self.registry,

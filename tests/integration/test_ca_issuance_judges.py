@@ -19,7 +19,14 @@ from ca_core.kernel.rng import system_rng
 from ca_core.keys import KeyAlgorithm
 from ca_core.profiles import load_profiles
 from ca_core.profiles.model import Source, SubjectAlternativeNames, SubjectDirectoryAttributes
-from support.pki import PUBLICATION_URL, World, ceremony_toml, certification_request, new_key
+from support.pki import (
+    PUBLICATION_URL,
+    World,
+    ceremony_toml,
+    certification_request,
+    citizen_request,
+    new_key,
+)
 from support.processes import required_program, run
 
 KEYS = (KeyAlgorithm.P_256, KeyAlgorithm.RSA_2048)
@@ -70,7 +77,7 @@ class Judged:
         return [(name.rpartition("-")[0], name) for name in self.names if name.rpartition("-")[0] in PROFILES]
 
 
-def request_of(world: World, name: str, algorithm: KeyAlgorithm) -> IssuanceRequest:
+def request_of(world: World, name: str, algorithm: KeyAlgorithm, origin_id: int) -> IssuanceRequest:
     profile, key = world.profiles[name], new_key(algorithm)
     is_person = profile.uses(Source.SERIAL_NUMBER)
     return IssuanceRequest(
@@ -86,6 +93,7 @@ def request_of(world: World, name: str, algorithm: KeyAlgorithm) -> IssuanceRequ
         card_number="1234567890123456" if is_person else None,
         dns_names=("idp.example.tw",) if profile.has(SubjectAlternativeNames) else (),
         actor="operator:1",
+        derived_from=origin_id if profile.derived_from else None,
     )
 
 
@@ -111,11 +119,13 @@ def judged(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path_facto
         clock=system_clock,
         rng=system_rng,
         crl_shards=shards,
+        revocation=world.revocation,
     )
+    origin = issuance.issue(citizen_request("origin"))
     made = {one.slug: one.certificate for one in world.registry.all()}
     made["root-g2-by-g1"] = world.registry.cross_certificates()[0].certificate
     wanted = [
-        request_of(world, name, algorithm)
+        request_of(world, name, algorithm, origin.certificate_id)
         for name in PROFILES
         for algorithm in KEYS
         if algorithm in world.profiles[name].key_algorithms

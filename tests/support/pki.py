@@ -10,7 +10,7 @@ from ca_core.audit import AuditLog
 from ca_core.authorities import AuthorityRegistry, CeremonyRecord
 from ca_core.authorities.ceremony import run_ceremony
 from ca_core.authorities.ceremony_file import Ceremony, parse_ceremony
-from ca_core.issuance import IssuanceRequest, IssuanceService
+from ca_core.issuance import CertificateStore, IssuanceRequest, IssuanceService
 from ca_core.issuance.authority_issuer import AuthorityIssuer
 from ca_core.issuance.checkpoint import Checkpoint, no_checkpoint
 from ca_core.kernel.clock import Clock
@@ -19,6 +19,7 @@ from ca_core.kernel.rng import Rng
 from ca_core.keys import KeyAlgorithm, KeyExists, KeyNotFound, KeyStore, PrivateKey, PublicKey
 from ca_core.keys.model import MlDsaPrivateKey, new_private_key, verify_label
 from ca_core.profiles import load_profiles
+from ca_core.revocation import RevocationService
 
 PUBLICATION_URL = "http://pki.example.tw/pki"
 CITIZEN_PROFILES = (
@@ -84,6 +85,7 @@ class World:
         self.audit = AuditLog(self.clock, self.rng)
         self.registry = AuthorityRegistry(self.database, self.clock)
         self.profiles = load_profiles()
+        self.revocation = RevocationService(self.database, CertificateStore(), self.audit, self.clock)
         self.issuance = IssuanceService(
             database=self.database,
             registry=self.registry,
@@ -94,6 +96,7 @@ class World:
             clock=self.clock,
             rng=self.rng,
             checkpoint=self.checkpoint,
+            revocation=self.revocation,
         )
 
     def hold(self, ceremony: Ceremony) -> CeremonyRecord:
@@ -168,10 +171,13 @@ def make_world(
     issuing: tuple[str, ...] = ("citizen-g1",),
     key_store: KeyStore | None = None,
     algorithm: KeyAlgorithm = KeyAlgorithm.P_256,
+    also: tuple[str, ...] = (),
+    checkpoint: Checkpoint = no_checkpoint,
 ) -> World:
     """A World after its ceremony: root-g1 (P-384) and the issuing authorities (P-256), all of the same name."""
-    world = World(database, clock, rng, key_store=MemoryKeyStore() if key_store is None else key_store)
-    world.hold(ceremony(issuing=issuing, algorithm=algorithm))
+    store = MemoryKeyStore() if key_store is None else key_store
+    world = World(database, clock, rng, key_store=store, checkpoint=checkpoint)
+    world.hold(ceremony(issuing=issuing, algorithm=algorithm, also=also))
     return world
 
 

@@ -45,6 +45,9 @@ class Guarded:
         self.journal = Journal(self.folder / "second", checkpoint=self.checkpoint)
         place = self.journal if self.second_place is None else self.second_place
         self.shards = ShardLayouts(self.database, self.world.audit, self.clock, second_place=place)
+        self.revocation = RevocationService(
+            self.database, CertificateStore(), self.world.audit, self.clock, second_place=place
+        )
         self.issuance = IssuanceService(
             database=self.database,
             registry=self.world.registry,
@@ -56,9 +59,7 @@ class Guarded:
             rng=self.rng,
             crl_shards=self.shards,
             second_place=place,
-        )
-        self.revocation = RevocationService(
-            self.database, CertificateStore(), self.world.audit, self.clock, second_place=place
+            revocation=self.revocation,
         )
         self.crls = CrlService(
             self.database,
@@ -84,7 +85,7 @@ class Guarded:
         """The second place, and a root with one issuing authority."""
         found_journal(self.folder / "second", self.rng)
         self.world.issuance = self.issuance
-        self.world.hold(ceremony())
+        self.world.hold(ceremony(also=("passkey",)))
 
     @property
     def authority_id(self) -> int:

@@ -155,9 +155,18 @@ class MemoryCertificates:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[int, int], IssuedCertificate] = {}
+        self.blocked: list[x509.Certificate] = []
 
     def find(self, tx: Transaction, authority_id: int, serial: int) -> IssuedCertificate | None:
         return self.kept.get((authority_id, serial))
+
+    def derived_from(self, tx: Transaction, certificate_id: int) -> list[IssuedCertificate]:
+        return [one for one in self.kept.values() if one.derived_from == certificate_id]
+
+    def block_key_of(
+        self, tx: Transaction, certificate: x509.Certificate, *, reason: str, actor: str, now: datetime
+    ) -> None:
+        self.blocked.append(certificate)
 
 
 @dataclass
