@@ -1,5 +1,7 @@
 """What is derived from a certificate: for whom, how long, and that it follows its origin, whatever dies when."""
 
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ from ca_core.audit import AuditEvent, AuditUnavailable
 from ca_core.issuance import (
     CertificateStore,
     IssuanceRequest,
+    IssuanceService,
     IssuedCertificate,
     KeyBlocked,
 )
@@ -19,10 +22,12 @@ from ca_core.issuance.errors import IssuanceRefused, OriginRefused, RequestMalfo
 from ca_core.issuance.model import LintMode
 from ca_core.issuance.origins import MAX_DERIVED
 from ca_core.kernel.database import Database, Statement, Transaction
+from ca_core.kernel.second_place import Record
 from ca_core.profiles import ProfileError, load_profiles
 from ca_core.revocation import Change, ChangeCommand, RevocationReason, StatusChange, StatusLog
 from support.fakes import FakeClock, SeededRng
 from support.pki import World, certification_request, citizen_request, make_world, new_key
+from support.postgresql import somebody_waits
 from support.second_place import Guarded
 
 ACTOR = "operator:1"
@@ -314,6 +319,51 @@ def test_none_stays_good_whoever_is_faster(world: World, database: Database) -> 
         assert all(history(database, one)[-1][0] is Change.REVOKE for one in made)
         for one in issuing:
             assert one.exception() is None or isinstance(one.exception(), OriginRefused)
+
+
+class Slow:
+    """A second place that is told of a certificate last, and then waits: the transaction has read all that it reads."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.go_on = threading.Event(), threading.Event()
+
+    def append(self, records: Sequence[Record]) -> None:
+        if any(record["kind"] == "certificate" for record in records):
+            self.is_asked.set()
+            self.go_on.wait(10)
+
+
+def test_a_revocation_does_not_pass_by_what_is_being_recorded(
+    postgresql_database_url: str, clock: FakeClock, rng: SeededRng
+) -> None:
+    database = Database.open(postgresql_database_url)
+    world, place = make_world(database, clock, rng, also=DERIVED), Slow()
+    origin = world.issuance.issue(citizen_request())
+    issuance = IssuanceService(
+        database=database,
+        registry=world.registry,
+        key_store=world.key_store,
+        profiles=world.profiles,
+        audit=world.audit,
+        publication_url=world.publication_url,
+        clock=clock,
+        rng=rng,
+        second_place=place,
+        revocation=world.revocation,
+    )
+    with ThreadPoolExecutor(2) as pool:
+        deriving = pool.submit(issuance.issue, derived_request(origin))
+        assert place.is_asked.wait(10)
+        revoking = pool.submit(
+            world.revocation.revoke, origin.authority_id, origin.serial, RevocationReason.SUPERSEDED, ACTOR
+        )
+        while not (revoking.done() or somebody_waits(database)):
+            threading.Event().wait(0.005)
+        place.go_on.set()
+        derived = deriving.result(timeout=30)
+        revoking.result(timeout=30)
+    assert history(database, derived) == [(Change.REVOKE, RevocationReason.SUPERSEDED, True)]
+    database.dispose()
 
 
 # The second place

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, func, select
 
 from ca_core.audit import AuditEvent
 from ca_core.kernel.connections import DriverConnection
 from ca_core.kernel.database import Database, Statement, Transaction
 from ca_core.kernel.errors import Unavailable
-from ca_core.keys.model import PrivateKey
 from ca_core.revocation import StatusChange
 from ca_core.revocation.crl_entry import crl_entry
 from ca_core.status import crl_store
@@ -24,9 +23,9 @@ from ca_core.status.crl_steps import CrlStep
 from ca_core.status.errors import CrlRefused, CrlSuperseded
 from ca_core.status.model import CrlKind
 from support import crl_child
-from support.crl_world import ACTOR, CrlWorld, kill_child_environment, number_of, serials, store_keys
+from support.crl_world import ACTOR, CrlWorld, kill_child_environment, serials, store_keys
 from support.fakes import FakeClock, SeededRng
-from support.postgresql import PostgresqlServer
+from support.postgresql import PostgresqlServer, somebody_waits
 from support.small_pki import SmallPki
 
 ROWS = Statement(
@@ -34,7 +33,6 @@ ROWS = Statement(
     .where(crl_store.crls.c.authority_id == bindparam("authority_id"))
     .order_by(crl_store.crls.c.number)
 )
-WAITING = Statement(text("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 ORPHANS = Statement(
     select(func.count())
     .select_from(crl_store.crl_chunks.join(crl_store.crls, crl_store.crls.c.id == crl_store.crl_chunks.c.crl_id))
@@ -327,27 +325,3 @@ def test_a_higher_number_never_knows_less_though_clocks_differ(
     assert [record.through for record in completes] == [1, 0, 0]
     assert serials(world.complete()) == {issued.serial}
     database.dispose()
-
-
-def somebody_waits(database: Database) -> bool:
-    """Whether a connection waits for a lock."""
-    with database.read() as tx:
-        return bool(tx.all(WAITING))
-
-
-def test_what_nobody_foresaw_for_one_authority_keeps_no_other_waiting(
-    world: CrlWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = world.pki.keys.private_key
-
-    def fails(label: str) -> PrivateKey:
-        if label == world.pki.g2.key_label:
-            raise RuntimeError("a module that crashed")
-        return found(label)
-
-    monkeypatch.setattr(world.pki.keys, "private_key", fails)
-    with pytest.raises(RuntimeError):
-        world.crls.publish_due()
-    assert world.archive.latest("citizen-g2") is None
-    assert serials(world.complete()) == set()
-    assert number_of(world.delta()) > number_of(world.complete())

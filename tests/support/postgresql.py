@@ -11,7 +11,9 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import text
 
+from ca_core.kernel.database import Database, Statement
 from support.processes import ComponentMissing, required_program, run, start, stop_group, wait_until
 
 SETTINGS = {
@@ -26,6 +28,7 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "log_min_messages": "warning",
 }
+WAITING = Statement(text("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 _INSTALLED = Path("/usr/lib/postgresql")
 
 
@@ -101,3 +104,9 @@ def _answers(server: PostgresqlServer) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def somebody_waits(database: Database) -> bool:
+    """Whether a connection waits for a lock."""
+    with database.read() as tx:
+        return bool(tx.all(WAITING))
