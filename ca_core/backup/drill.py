@@ -1,6 +1,5 @@
 """The drill: back up, restore into a scratch place together with the journal, compare with what is live."""
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,13 @@ from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from ca_core.audit.sequencer import AuditSequencer
 from ca_core.audit.verification import verify_log
 from ca_core.backup import store
 from ca_core.backup.copies import sqlite_path, verify_nothing_there
-from ca_core.backup.errors import DrillFailed
+from ca_core.backup.errors import BackupRefused, DrillFailed
 from ca_core.backup.service import BackupService
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database, Transaction
@@ -55,32 +56,47 @@ class _Timer:
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
 
-def run_drill(service: BackupService, url: str, scratch_url: str, *, clock: Clock, actor: str) -> DrillReport:
+def run_drill(service: BackupService, url: str, scratch_url: str | None, *, clock: Clock, actor: str) -> DrillReport:
     """Every acknowledged act is in the copy that was restored, byte for byte. scratch_url: an empty place, of this kind
     of database, that the drill may fill; a SQLite file that it made is deleted at its end, and one that is there is
-    neither filled nor deleted. Raises: DrillFailed, TargetNotEmpty; as the service.
+    neither filled nor deleted. None, for SQLite alone: one in the drill's own folder. Raises: DrillFailed,
+    TargetNotEmpty; as the service.
 
     1. A backup. 2. What is live is noted. 3. The backup is restored together with the journal. 4. Compared: each status
     change, certificate and layout of shards, each authority's list, no serial twice, the audit chain.
     """
-    if scratch_url.startswith("sqlite"):
-        verify_nothing_there(sqlite_path(scratch_url))
+    if scratch_url is None:
+        if not url.startswith("sqlite"):
+            raise BackupRefused("--scratch: the URL of an empty PostgreSQL database")
+        with service.drill_folder() as folder:
+            inside = make_url(url).set(database=str(folder / "scratch.db"))
+            return _drilled(service, url, inside.render_as_string(hide_password=False), folder, clock, actor)
+    if not scratch_url.startswith("sqlite"):
+        with service.drill_folder() as folder:
+            return _drilled(service, url, scratch_url, folder, clock, actor)
+    verify_nothing_there(sqlite_path(scratch_url))
+    try:
+        with service.drill_folder() as folder:
+            return _drilled(service, url, scratch_url, folder, clock, actor)
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{sqlite_path(scratch_url)}{suffix}").unlink(missing_ok=True)
+
+
+def _drilled(service: BackupService, url: str, scratch_url: str, folder: Path, clock: Clock, actor: str) -> DrillReport:
     timer = _Timer()
     live, copy = Database.open(url), Database.open(scratch_url)
     try:
-        with tempfile.TemporaryDirectory(prefix="citizenid-drill-") as folder:
-            with timer.step("create"):
-                manifest = service.create(Path(folder) / "backup", actor=actor)
-            with live.read() as tx:
-                noted = _Live(
-                    head=store.status_head(tx),
-                    last_certificate=store.last_certificate(tx),
-                    layouts=store.shard_layouts(tx),
-                )
-            with timer.step("restore"):
-                restored = service.restore(
-                    Path(folder) / "backup", scratch_url, key_folder=Path(folder) / "keys", actor=actor
-                )
+        with timer.step("create"):
+            manifest = service.create(folder / "backup", actor=actor)
+        with live.read() as tx:
+            noted = _Live(
+                head=store.status_head(tx),
+                last_certificate=store.last_certificate(tx),
+                layouts=store.shard_layouts(tx),
+            )
+        with timer.step("restore"):
+            restored = service.restore(folder / "backup", scratch_url, key_folder=folder / "keys", actor=actor)
         with timer.step("compare"), live.snapshot() as ours, copy.snapshot() as theirs:
             differences, figures = _compare(ours, theirs, noted, clock())
         with timer.step("audit_chain"):
@@ -91,10 +107,9 @@ def run_drill(service: BackupService, url: str, scratch_url: str, *, clock: Cloc
     finally:
         live.dispose()
         copy.dispose()
-        if scratch_url.startswith("sqlite"):
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{sqlite_path(scratch_url)}{suffix}").unlink(missing_ok=True)
-    report = DrillReport(
+    if differences:
+        raise DrillFailed("; ".join(differences[:10]))
+    return DrillReport(
         seconds=timer.seconds,
         authorities=figures["authorities"],
         changes=figures["changes"],
@@ -104,9 +119,6 @@ def run_drill(service: BackupService, url: str, scratch_url: str, *, clock: Cloc
         audit_events_of_backup=min(chained, manifest.counts.get("audit_events", 0)),
         differences=tuple(differences),
     )
-    if differences:
-        raise DrillFailed("; ".join(differences[:10]))
-    return report
 
 
 def _compare(ours: Transaction, theirs: Transaction, noted: _Live, now: datetime) -> tuple[list[str], dict[str, int]]:

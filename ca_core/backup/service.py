@@ -19,7 +19,13 @@ from ca_core.backup.manifest import Manifest, file_digest, read_manifest, write_
 from ca_core.backup.model import Place
 from ca_core.backup.quiet import settled_place
 from ca_core.backup.replay import ReplayReport, replay
-from ca_core.backup.unfinished import UnfinishedBackup, sync_folder, unfinished_backup
+from ca_core.backup.unfinished import (
+    UnfinishedBackup,
+    drill_place,
+    sync_folder,
+    take_away_left,
+    unfinished_backup,
+)
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
 from ca_core.kernel.rng import Rng
@@ -61,6 +67,13 @@ class BackupService:
         self._clock = clock
         self._rng = rng
 
+    @contextmanager
+    def drill_folder(self) -> Iterator[Path]:
+        """A folder for the copies of a drill, gone at the end; where the process is killed, at the next drill or
+        backup. Raises: BackupRefused."""
+        with _files_refused(), unfinished_backup(drill_place(self._url), self._rng) as unfinished:
+            yield unfinished.folder
+
     def create(self, target: Path, *, actor: str) -> Manifest:
         """A consistent backup in a new folder, whole or not there at all. Nobody waits for it.
 
@@ -75,6 +88,7 @@ class BackupService:
     def _create(self, target: Path, actor: str) -> Manifest:
         if target.exists():
             raise BackupExists(str(target))
+        take_away_left(drill_place(self._url))
         database = Database.open(self._url)
         try:
             with unfinished_backup(target, self._rng) as unfinished:

@@ -3,11 +3,14 @@
 import fcntl
 import os
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
+from ca_core.backup.copies import sqlite_path
 from ca_core.kernel.rng import Rng
 
 _LOCK = "lock"
@@ -40,8 +43,7 @@ def unfinished_backup(target: Path, rng: Rng) -> Iterator[UnfinishedBackup]:
     target by processes that are no more is taken away first; each holds a lock for as long as it lives.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{escape(target.name)}.*.partial"):
-        _take_away(left)
+    take_away_left(target)
     folder = target.with_name(f".{target.name}.{rng(8).hex()}.partial")
     folder.mkdir(mode=0o700)
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -62,8 +64,26 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def drill_place(url: str) -> Path:
+    """What the folders of drills are named after: beside a SQLite database, where its copies have room, else in the
+    temporary folder."""
+    if url.startswith("sqlite"):
+        return sqlite_path(url).with_name(f"{sqlite_path(url).name}.drill")
+    return Path(tempfile.gettempdir()) / "citizenid-drill"
+
+
+def take_away_left(target: Path) -> None:
+    """What processes that are no more left beside it. Only folders of this process's user: the temporary folder is
+    everybody's."""
+    for left in target.parent.glob(f".{escape(target.name)}.*.partial"):
+        with suppress(FileNotFoundError):  # another takes it away
+            found = left.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+                _take_away(left)
+
+
 def _take_away(folder: Path) -> None:
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)

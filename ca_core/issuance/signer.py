@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca_core.authorities.errors import AuthorityNotFound
-from ca_core.authorities.model import AuthoritySigner
+from ca_core.authorities.model import STILL_ISSUED, AuthoritySigner
 from ca_core.authorities.registry import AuthorityRegistry
 from ca_core.issuance.checkpoint import Checkpoint, Step
-from ca_core.issuance.errors import IssuanceFault
+from ca_core.issuance.errors import IssuanceFault, IssuerNotValid
 from ca_core.issuance.model import Intent
 from ca_core.issuance.records import SignedIntent
 from ca_core.issuance.signing import assemble, sign_tbs, verify_certificate, verify_same_key
@@ -94,6 +94,8 @@ class IntentSigner:
             yield SigningLine(self, pool)
 
     def prepared(self, intents: Sequence[Intent], resumed: Collection[str]) -> SigningWork:
+        """What can be signed of it now. The intents of an authority whose key is away stay open, and those of one that
+        was revoked or suspended since they were recorded, but for its OCSP responders'."""
         waiting = [intent for intent in intents if intent.completed_at is None]
         keys: dict[int, tuple[AuthoritySigner, PrivateKey]] = {}
         refused: dict[int, DomainError] = {}
@@ -104,7 +106,12 @@ class IntentSigner:
                 refused[authority_id] = error
         work = SigningWork(intents=intents, keys=keys, outcomes=[None] * len(intents))
         work.takes_long = any(isinstance(key, rsa.RSAPrivateKey) for _, key in keys.values())
-        told = [intent for intent in waiting if intent.request_id in resumed and intent.authority_id in keys]
+        held = {intent.request_id for intent in waiting if _is_held(intent, keys)}
+        told = [
+            intent
+            for intent in waiting
+            if intent.request_id in resumed and intent.authority_id in keys and intent.request_id not in held
+        ]
         try:
             if told:
                 self._tell(told)
@@ -114,10 +121,12 @@ class IntentSigner:
         for position, intent in enumerate(intents):
             if intent.completed_at is None:
                 away = refused.get(intent.authority_id)
-                if away is None:
-                    work.positions.append(position)
-                else:
+                if away is not None:
                     work.outcomes[position] = away
+                elif intent.request_id in held:
+                    work.outcomes[position] = IssuerNotValid("the authority's certificate is revoked or suspended")
+                else:
+                    work.positions.append(position)
         return work
 
     def sign_next(self, work: SigningWork) -> None:
@@ -150,6 +159,12 @@ class IntentSigner:
         key = self._key_store.private_key(signer.key_label)
         verify_same_key(key, signer.public_key)
         return signer, key
+
+
+def _is_held(intent: Intent, keys: Mapping[int, tuple[AuthoritySigner, PrivateKey]]) -> bool:
+    """Whether its authority was revoked or suspended since, and so does not issue that profile (any more)."""
+    found = keys.get(intent.authority_id)
+    return found is not None and not found[0].is_good and intent.profile not in STILL_ISSUED
 
 
 class SigningLine:

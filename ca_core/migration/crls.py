@@ -17,6 +17,7 @@ from ca_core.kernel.database import Transaction
 from ca_core.migration.errors import CrlRefused, SourceRefused
 from ca_core.migration.model import Cursor, Outcome, Reason, Verdict, masked
 from ca_core.revocation.errors import RevocationError
+from ca_core.revocation.log import StatusLog
 from ca_core.revocation.model import FIRST_DATE, Change, RevocationReason, StatusChange
 from ca_core.revocation.past import PastChange, PastChanges
 
@@ -90,6 +91,11 @@ class CrlSource:
         except x509.ExtensionNotFound:
             return 0
 
+    @property
+    def made_at(self) -> datetime:
+        """The list's thisUpdate."""
+        return self._crl.last_update_utc
+
     def digest(self) -> str:
         return self._digest
 
@@ -111,16 +117,28 @@ class CrlSource:
 
 
 class CrlImporter:
-    """Certificates that are here become revoked or suspended; entries of others are refused and reported."""
+    """Certificates that are here become revoked or suspended; entries of others are refused and reported.
+
+    made_at: the list's thisUpdate.
+    """
 
     def __init__(
-        self, authority: Authority, certificates: PastCertificates, changes: PastChanges, clock: Clock, *, actor: str
+        self,
+        authority: Authority,
+        certificates: PastCertificates,
+        changes: PastChanges,
+        clock: Clock,
+        *,
+        actor: str,
+        made_at: datetime,
     ) -> None:
         self._authority = authority
         self._certificates = certificates
         self._changes = changes
         self._clock = clock
         self._actor = actor
+        self._made_at = made_at
+        self._log = StatusLog()
 
     def prepare(self, item: CrlItem) -> object:
         if item.entry is None:
@@ -130,7 +148,11 @@ class CrlImporter:
         return item.entry
 
     def write(self, tx: Transaction, prepared: Sequence[object]) -> list[Outcome]:
-        """A change where the entry says something new of a certificate; `known` where it does not."""
+        """A change where the entry says something new of a certificate; `known` where the log has it.
+
+        Where it says something else than what stands here, or would undo what was decided after the list was made,
+        nothing is changed, and it is reported.
+        """
         outcomes: list[Outcome | None] = []
         wanted: list[PastChange] = []
         for entry in prepared:
@@ -140,27 +162,55 @@ class CrlImporter:
             if known is None:
                 outcomes.append(Reason.CERTIFICATE_UNKNOWN)
                 continue
-            outcomes.append(None)
-            wanted.append(
-                PastChange(
-                    certificate_id=known.certificate_id,
-                    authority_id=self._authority.id,
-                    serial=entry.serial,
-                    change=_CHANGES.get(entry.reason, Change.REVOKE),
-                    reason=entry.reason,
-                    at=entry.at,
-                    invalidity_date=entry.invalidity_date,
-                    not_after=known.not_after,
-                    crl_shard=known.crl_shard,
-                    actor=self._actor,
-                )
+            change = PastChange(
+                certificate_id=known.certificate_id,
+                authority_id=self._authority.id,
+                serial=entry.serial,
+                change=_CHANGES.get(entry.reason, Change.REVOKE),
+                reason=entry.reason,
+                at=entry.at,
+                invalidity_date=entry.invalidity_date,
+                not_after=known.not_after,
+                crl_shard=known.crl_shard,
+                actor=self._actor,
             )
-        written = iter(self._changes.add(tx, wanted))
-        return [_outcome(next(written)) if outcome is None else outcome for outcome in outcomes]
+            settled = self._settled(tx, change)
+            outcomes.append(settled)
+            if settled is None:
+                wanted.append(change)
+        written = iter([self._outcome(tx, *pair) for pair in zip(wanted, self._changes.add(tx, wanted), strict=True)])
+        return [next(written) if outcome is None else outcome for outcome in outcomes]
+
+    def _settled(self, tx: Transaction, change: PastChange) -> Outcome | None:
+        """Of a suspension or resumption, what may follow every other, why it is not written now."""
+        if change.change is Change.REVOKE:
+            return None
+        history = self._log.history(tx, change.certificate_id)
+        if any(_is_same(one, change) for one in history):
+            return Verdict.KNOWN
+        return Reason.STATUS_NEWER if history and history[-1].at > self._made_at else None
+
+    def _outcome(self, tx: Transaction, change: PastChange, written: StatusChange | RevocationError) -> Outcome:
+        if isinstance(written, StatusChange):
+            return Verdict.ACCEPTED
+        history = self._log.history(tx, change.certificate_id)
+        if any(_is_same(one, change) for one in history):
+            return Verdict.KNOWN
+        return Reason.STATUS_DIFFERS if history else Verdict.KNOWN  # a release of what was never suspended here
 
 
-def _outcome(written: StatusChange | RevocationError) -> Outcome:
-    return Verdict.ACCEPTED if isinstance(written, StatusChange) else Verdict.KNOWN
+def _is_same(one: StatusChange, other: PastChange) -> bool:
+    """Whether both say the same on a list, whose dates are of whole seconds."""
+    return (one.change, one.reason, _second(one.at), _second(one.invalidity_date)) == (
+        other.change,
+        other.reason,
+        _second(other.at),
+        _second(other.invalidity_date),
+    )
+
+
+def _second(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(microsecond=0)
 
 
 def _verify_crl(crl: x509.CertificateRevocationList, authority: Authority) -> None:

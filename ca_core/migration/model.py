@@ -35,6 +35,8 @@ class Reason(StrEnum):
     ENTRY_MALFORMED = "entry_malformed"
     CERTIFICATE_UNKNOWN = "certificate_unknown"
     DATE_IN_FUTURE = "date_in_future"
+    STATUS_DIFFERS = "status_differs"
+    STATUS_NEWER = "status_newer"
     COLUMNS = "columns"
     NATIONAL_ID_MALFORMED = "national_id_malformed"
     PERSON_MALFORMED = "person_malformed"

@@ -104,7 +104,7 @@ class MigrationService:
         source = CrlSource(path, issuer)
         self._number_past(issuer, source.number, actor)
         return self._of_entries.run(
-            CrlImporter(issuer, self._certificates, self._changes, self._clock, actor=actor),
+            CrlImporter(issuer, self._certificates, self._changes, self._clock, actor=actor, made_at=source.made_at),
             source.items,
             kind=Kind.CRL,
             authority_id=issuer.id,

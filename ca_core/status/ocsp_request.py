@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha1
+from itertools import chain
 
 from asn1crypto import ocsp as asn1_ocsp
 from cryptography import x509
@@ -57,8 +58,9 @@ class OcspRequest:
 def parse_ocsp_request(untrusted: bytes, *, max_bytes: int, max_certificates: int) -> OcspRequest:
     """An OCSPRequest in DER. Its optional signature is not looked at.
 
-    Raises: OcspRequestMalformed, also for a critical extension that is not known here and for a nonce outside of
-    1..128 octets; OcspRequestForeign, for a CertID with a hash that no issuer here is found by.
+    Raises: OcspRequestMalformed, also for a critical extension that is not known here, of the request or of one
+    certificate in it (RFC 6960 s4.4), and for a nonce outside of 1..128 octets; OcspRequestForeign, for a CertID with a
+    hash that no issuer here is found by.
     """
     if len(untrusted) > max_bytes:
         raise OcspRequestMalformed("too large")
@@ -91,7 +93,21 @@ def parse_ocsp_request(untrusted: bytes, *, max_bytes: int, max_certificates: in
     cert_id = _cert_id(
         algorithm.name, parsed.issuer_name_hash, parsed.issuer_key_hash, parsed.serial_number, within=untrusted
     )
+    if not _is_plain(untrusted, cert_id):  # cryptography does not show singleRequestExtensions
+        return _parse_many(untrusted, max_certificates)
     return OcspRequest(cert_ids=(cert_id,), nonce=nonce)
+
+
+def _is_plain(untrusted: bytes, cert_id: CertId) -> bool:
+    """Whether the request begins with its list, and that is this CertID without any extension of its own.
+
+    untrusted: DER that was parsed as an OCSPRequest.
+    """
+    start = 0
+    for _ in range(2):  # the heads of OCSPRequest and TBSRequest
+        size = untrusted[start + 1]
+        start += 2 + (size & 0x7F if size & 0x80 else 0)
+    return untrusted.startswith(der.tlv(der.SEQUENCE, der.tlv(der.SEQUENCE, cert_id.octets)), start)
 
 
 def _parse_many(untrusted: bytes, max_certificates: int) -> OcspRequest:
@@ -101,6 +117,9 @@ def _parse_many(untrusted: bytes, max_certificates: int) -> OcspRequest:
         if not 1 <= len(requests) <= max_certificates:
             raise OcspRequestMalformed("no certificate, or too many")
         cert_ids = tuple(_cert_id_of(request["req_cert"], untrusted) for request in requests)
+        for extension in chain.from_iterable(request["single_request_extensions"] for request in requests):
+            if extension["critical"].native:
+                raise OcspRequestMalformed("an unknown critical extension")
         nonce = None
         for extension in tbs["request_extensions"]:
             if extension["extn_id"].dotted == _NONCE:

@@ -70,14 +70,14 @@ _RESPONDERS = Statement(
     select(responders.c.certificate_id, responders.c.key_label, responders.c.certificate)
     .where(responders.c.authority_id == bindparam("authority_id"))
     .order_by(desc(responders.c.id))
-    .limit(16)
+    .limit(64)
 )
 _ADD_ORDER = Statement(insert(orders).values({column.name: bindparam(column.name) for column in orders.c}))
 _ORDERS = Statement(
     select(orders.c.key_label)
     .where(orders.c.authority_id == bindparam("authority_id"))
     .order_by(desc(orders.c.created_at))
-    .limit(16)
+    .limit(64)
 )
 _END_ORDER = Statement(delete(orders).where(orders.c.key_label == bindparam("wanted_label")))
 
@@ -153,7 +153,8 @@ def add_responder(
 
 
 def newest_responders(tx: Transaction, authority_id: int) -> Iterator[tuple[int, str, x509.Certificate]]:
-    """(certificate_id, key label, certificate) of the newest few, newest first."""
+    """(certificate_id, key label, certificate) of the newest 64, newest first. Nodes with keys of their own have one
+    each."""
     for certificate_id, key_label, certificate in tx.all(_RESPONDERS, authority_id=authority_id):
         yield certificate_id, key_label, x509.load_der_x509_certificate(bytes(certificate))
 
@@ -164,7 +165,7 @@ def add_order(tx: Transaction, authority_id: int, key_label: str, now: datetime)
 
 
 def open_orders(tx: Transaction, authority_id: int) -> list[str]:
-    """The labels of keys that wait for a certificate of that authority, newest first."""
+    """The labels of keys that wait for a certificate of that authority, newest first, at most 64."""
     return [label for (label,) in tx.all(_ORDERS, authority_id=authority_id)]
 
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_core.authorities.model import Authority
@@ -175,20 +174,30 @@ class Responders:
 
     def _read(self, authority_id: int, now: datetime) -> Responder | None:
         with self._database.read() as tx:
-            good = [
-                (certificate_id, label, certificate)
-                for certificate_id, label, certificate in ocsp_store.newest_responders(tx, authority_id)
-                if certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
-                and self._status.status_of(tx, certificate_id).is_good
-            ]
-        for certificate_id, label, certificate in good:
-            with suppress(KeyNotFound):  # another node's, whose keys lie elsewhere
-                return self._responder(authority_id, certificate_id, label, certificate)
+            newest = list(ocsp_store.newest_responders(tx, authority_id))
+        for certificate_id, label, certificate in newest:
+            if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+                continue
+            try:
+                key = self._private_key(label)
+            except KeyNotFound:  # another node's, whose keys lie elsewhere
+                continue
+            with self._database.read() as tx:
+                is_good = self._status.status_of(tx, certificate_id).is_good
+            if is_good:
+                return Responder(
+                    authority_id=authority_id,
+                    certificate_id=certificate_id,
+                    certificate_der=certificate.public_bytes(Encoding.DER),
+                    key_identifier=key_identifier(key.public_key()),
+                    not_before=certificate.not_valid_before_utc,
+                    not_after=certificate.not_valid_after_utc,
+                    private_key=key,
+                )
         return None
 
-    def _responder(
-        self, authority_id: int, certificate_id: int, label: str, certificate: x509.Certificate
-    ) -> Responder:
+    def _private_key(self, label: str) -> PrivateKey:
+        """Raises: KeyNotFound."""
         key = self._private_keys.get(label)
         if key is None:
             key = self._keys.private_key(label)
@@ -196,12 +205,4 @@ class Responders:
                 if len(self._private_keys) > 256:
                     self._private_keys.clear()
                 self._private_keys[label] = key
-        return Responder(
-            authority_id=authority_id,
-            certificate_id=certificate_id,
-            certificate_der=certificate.public_bytes(Encoding.DER),
-            key_identifier=key_identifier(key.public_key()),
-            not_before=certificate.not_valid_before_utc,
-            not_after=certificate.not_valid_after_utc,
-            private_key=key,
-        )
+        return key

@@ -3,19 +3,24 @@
 import os
 import shutil
 import sqlite3
+import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
+from ca_core.audit import AuditLog
 from ca_core.backup import copies, unfinished
+from ca_core.backup import drill as backup_drill
 from ca_core.backup import service as backup_service
 from ca_core.backup.copies import sqlite_path, take_copy
 from ca_core.backup.drill import run_drill
 from ca_core.backup.errors import BackupDamaged, BackupRefused, TargetNotEmpty
 from ca_core.backup.manifest import MANIFEST, file_digest, read_manifest
 from ca_core.backup.service import verify_restored
+from ca_core.backup.unfinished import drill_place
 from ca_core.issuance import CertificateStore
 from ca_core.kernel import database as kernel
 from ca_core.kernel.database import Database
@@ -39,6 +44,22 @@ STEPS: Steps = (
     (kernel._Unit, ("__exit__",), True),
     (kernel._Deferred, ("__exit__",), True),
 )
+
+
+Scratches = tuple[str | None, str | None]
+
+
+@pytest.fixture
+def scratches(
+    guarded: Guarded, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Scratches:
+    """Where two drills restore into; the temporary folder is this test's own."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    if guarded.url.startswith("sqlite"):
+        return None, None
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    return server.create_database("drill_one"), server.create_database("drill_two")
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -248,3 +269,60 @@ def test_a_drill_that_was_killed_says_what_stands_in_the_way(
     assert killed_before(1, lambda: drill, ((backup_service, ("replay",), False),))
     with pytest.raises(TargetNotEmpty, match="empty it, or name another"):
         drill()
+
+
+@pytest.mark.parametrize("moment", ["settled_place", "put_copy", "replay", "_compare"])
+@pytest.mark.parametrize("next_run", ["create", "drill"])
+def test_what_a_killed_drill_leaves_nobody_else_reads_and_the_next_run_takes_away(
+    guarded: Guarded, tmp_path: Path, clock: FakeClock, scratches: Scratches, moment: str, next_run: str
+) -> None:
+    """It is a copy of personal data."""
+    guarded.backups._rng = system_rng
+
+    def drill(scratch: str | None) -> object:
+        return run_drill(guarded.backups, guarded.url, scratch, clock=clock, actor=ACTOR)
+
+    before = set(tmp_path.rglob("*"))
+    first, second = scratches
+    owner = backup_drill if moment == "_compare" else backup_service
+    assert killed_before(1, lambda: lambda: drill(first), ((owner, (moment,), False),))
+    (left,) = left_over(drill_place(guarded.url).parent)
+    assert (moment == "settled_place") == (list(left.rglob("database.*")) == [])
+    assert stat.S_IMODE(left.stat().st_mode) == 0o700
+    assert all(left in (path, *path.parents) for path in set(tmp_path.rglob("*")) - before - {tmp_path / "temporary"})
+    if next_run == "create":
+        guarded.backups.create(tmp_path / "backup", actor=ACTOR)
+    else:
+        drill(second)
+    assert left_over(drill_place(guarded.url).parent) == []
+
+
+def test_a_drill_takes_away_no_folder_of_one_that_goes_on_nor_what_is_none(
+    guarded: Guarded, tmp_path: Path, scratches: Scratches, clock: FakeClock
+) -> None:
+    """The temporary folder is everybody's: a link in it would lead anywhere."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("kept")
+    place = drill_place(guarded.url)
+    link, file = (place.with_name(f".{place.name}.{name}.partial") for name in ("link", "file"))
+    link.symlink_to(kept)
+    file.write_text("kept")
+    with guarded.backups.drill_folder() as other:
+        run_drill(guarded.backups, guarded.url, scratches[0], clock=clock, actor=ACTOR)
+        assert set(left_over(place.parent)) == {link, file, other}
+    assert sorted(path.name for path in kept.iterdir()) == ["file"]
+    assert set(left_over(place.parent)) == {link, file}
+
+
+def test_a_drill_of_postgresql_needs_a_scratch_place(tmp_path: Path, clock: FakeClock, rng: SeededRng) -> None:
+    service = backup_service.BackupService(
+        "postgresql+psycopg://nobody@localhost/none",
+        journal=None,
+        key_folder=None,
+        audit=AuditLog(clock, rng),
+        clock=clock,
+        rng=rng,
+    )
+    with pytest.raises(BackupRefused, match="--scratch"):
+        run_drill(service, "postgresql+psycopg://nobody@localhost/none", None, clock=clock, actor=ACTOR)

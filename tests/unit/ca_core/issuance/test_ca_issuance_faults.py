@@ -6,15 +6,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ca_core.audit import AuditEvent, AuditLog
 from ca_core.issuance.checkpoint import Step
 from ca_core.issuance.draft import new_serial
-from ca_core.issuance.errors import IssuanceFault
+from ca_core.issuance.errors import IssuanceFault, IssuerNotValid
+from ca_core.issuance.model import IssuanceRequest
+from ca_core.issuance.store import CertificateStore
 from ca_core.kernel.database import Database, Transaction
 from ca_core.keys import KeyNotFound
 from ca_core.keys.hsm_keys import HsmEcPrivateKey
+from ca_core.keys.model import PrivateKey
+from ca_core.revocation import RevocationReason, RevocationService
 from support.fakes import FakeClock, SeededRng
 from support.issuance_rows import counts
 from support.pki import (
     MemoryKeyStore,
     World,
+    certification_request,
     citizen_request,
     new_key,
 )
@@ -121,6 +126,57 @@ def test_an_intent_whose_key_is_gone_is_reported_and_stays(database: Database, w
     assert [stuck.request_id for stuck in world.issuance.recover().stuck] == ["r1"]
     world.key_store.keys["citizen-g1"] = key
     assert world.issuance.recover().recovered[0].certificate == world.issuance.issue(request).certificate
+
+
+def responder_request(key: PrivateKey) -> IssuanceRequest:
+    return IssuanceRequest(
+        request_id="responder",
+        common_name="OCSP 1",
+        profile="ocsp-responder",
+        authority="citizen-g1",
+        public_key=key.public_key(),
+        actor="system:va",
+        csr=certification_request(key),
+    )
+
+
+@pytest.mark.parametrize("revoked", [False, True], ids=["suspended", "revoked"])
+def test_an_open_intent_of_an_authority_that_is_no_longer_good_stays_open(
+    database: Database, world: World, clock: FakeClock, revoked: bool
+) -> None:
+    assert isinstance(world.key_store, MemoryKeyStore)
+    key, ours = world.key_store.keys.pop("citizen-g1"), world.registry.by_slug("citizen-g1").certificate
+    requests = [citizen_request("r1"), citizen_request("r2"), responder_request(new_key())]
+    for request in requests:
+        with pytest.raises(KeyNotFound):
+            world.issuance.issue(request)
+    world.key_store.keys["citizen-g1"] = key
+    revocation = RevocationService(database, CertificateStore(), world.audit, clock)
+    root_id = world.registry.by_slug("root-g1").id
+    if revoked:
+        revocation.revoke(root_id, ours.serial_number, RevocationReason.CA_COMPROMISE, "operator:1")
+    else:
+        revocation.suspend(root_id, ours.serial_number, "operator:1")
+    before = counts(database)
+    with pytest.raises(IssuerNotValid) as refused:
+        world.issuance.issue(requests[0])
+    with pytest.raises(IssuerNotValid) as new:
+        world.issuance.issue(citizen_request("r3"))
+    assert refused.value.detail == new.value.detail == "the authority's certificate is revoked or suspended"
+    assert [type(outcome) for outcome in world.issuance.issue_many(requests[:2])] == [IssuerNotValid] * 2
+    assert counts(database) == before
+    report = world.issuance.recover()
+    assert [issued.profile for issued in report.recovered] == ["ocsp-responder"]
+    reason = "issuance_issuer_not_valid: the authority's certificate is revoked or suspended"
+    assert {(stuck.request_id, stuck.reason) for stuck in report.stuck} == {("r1", reason), ("r2", reason)}
+    assert world.issuance.issue(requests[2]).certificate == report.recovered[0].certificate
+    if not revoked:
+        revocation.resume(root_id, ours.serial_number, "operator:1")
+        issued = world.issuance.issue(requests[0])
+        (late,) = world.issuance.recover().recovered
+        assert late.certificate == world.issuance.issue(requests[1]).certificate
+        revocation.suspend(root_id, ours.serial_number, "operator:1")
+        assert world.issuance.issue(requests[0]).certificate == issued.certificate
 
 
 def test_recovery_goes_through_any_number_of_open_intents(

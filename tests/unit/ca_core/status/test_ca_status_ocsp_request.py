@@ -29,13 +29,24 @@ def cert_id(serial: int = 5, algorithm: str = "sha1", *, null: bool = True) -> a
     )
 
 
-def request(*cert_ids: asn1_ocsp.CertId, extensions: tuple[tuple[str, bool, bytes], ...] = ()) -> bytes:
-    tbs: dict[str, object] = {"request_list": [{"req_cert": found} for found in cert_ids]}
+Extensions = tuple[tuple[str, bool, bytes], ...]
+
+
+def listed(extensions: Extensions) -> list[dict[str, object]]:
+    return [
+        {"extn_id": oid, "critical": critical, "extn_value": core.ParsableOctetString(value)}
+        for oid, critical, value in extensions
+    ]
+
+
+def request(*cert_ids: asn1_ocsp.CertId, extensions: Extensions = (), of_last: Extensions = ()) -> bytes:
+    """of_last: the singleRequestExtensions of the last certificate."""
+    requests: list[dict[str, object]] = [{"req_cert": found} for found in cert_ids]
+    if of_last:
+        requests[-1]["single_request_extensions"] = listed(of_last)
+    tbs: dict[str, object] = {"request_list": requests}
     if extensions:
-        tbs["request_extensions"] = [
-            {"extn_id": oid, "critical": critical, "extn_value": core.ParsableOctetString(value)}
-            for oid, critical, value in extensions
-        ]
+        tbs["request_extensions"] = listed(extensions)
     octets: bytes = asn1_ocsp.OCSPRequest({"tbs_request": tbs}).dump()
     return octets
 
@@ -98,6 +109,51 @@ def test_a_nonce_that_is_no_octet_string(count: int) -> None:
 def test_an_unknown_extension_that_is_not_critical_is_passed_over(count: int) -> None:
     sent = request(*[cert_id(number + 1) for number in range(count)], extensions=(("1.2.3.4", False, b"\x05\x00"),))
     assert len(parse(sent).cert_ids) == count
+
+
+UNKNOWN = (("1.2.3.4", False, b"\x05\x00"),)
+LOCATOR = "1.3.6.1.5.5.7.48.1.7"
+
+
+@pytest.mark.parametrize("count", [1, 2, 16])
+@pytest.mark.parametrize(
+    "critical",
+    [("1.2.3.4.5", True, b"\x05\x00"), (LOCATOR, True, b"\x30\x02\x30\x00"), (NONCE, True, b"\x04\x01n")],
+    ids=["unknown", "service-locator", "nonce"],
+)
+def test_a_critical_extension_of_one_certificate_is_refused(count: int, critical: tuple[str, bool, bytes]) -> None:
+    sent = [cert_id(number + 1) for number in range(count)]
+    for of_last in ((critical,), (*UNKNOWN, critical)):
+        with pytest.raises(OcspRequestMalformed) as refused:
+            parse(request(*sent, of_last=of_last))
+        assert refused.value.detail == "an unknown critical extension"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_extension_of_one_certificate_that_is_not_critical_is_passed_over(count: int) -> None:
+    sent = [cert_id(number + 1) for number in range(count)]
+    nonce = core.OctetString(b"nonce").dump()
+    parsed = parse(request(*sent, of_last=UNKNOWN, extensions=((NONCE, False, nonce),)))
+    assert [found.octets for found in parsed.cert_ids] == [found.dump() for found in sent]
+    assert parsed.nonce == b"nonce"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_extensions_of_one_certificate_that_are_none(count: int) -> None:
+    octets = request(*[cert_id(number + 1) for number in range(count)], of_last=UNKNOWN)
+    broken = octets.replace(b"\x30\x09\x06\x03\x2a\x03\x04", b"\x30\x09\x04\x03\x2a\x03\x04")
+    assert broken != octets
+    with pytest.raises(OcspRequestMalformed):
+        parse(broken)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_extension_that_says_octets_of_a_request_hides_no_other(count: int) -> None:
+    """The fast way looks for octets; they may stand elsewhere, and then decide nothing."""
+    bare = request(cert_id())
+    hidden = (("1.2.3.4", False, bare), ("1.2.3.4.5", True, b"\x05\x00"))
+    with pytest.raises(OcspRequestMalformed):
+        parse(request(*[cert_id() for _ in range(count)], of_last=hidden))
 
 
 @pytest.mark.parametrize(
