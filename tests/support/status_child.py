@@ -26,6 +26,9 @@ class Numbered:
             **{name: getattr(issued, name) for name in issued.__slots__} | {"certificate_id": serial, "serial": serial}
         )
 
+    def derived_from(self, tx: Transaction, certificate_id: int) -> tuple[object, ...]:
+        return ()
+
 
 def main() -> None:
     url, count = sys.argv[1], int(sys.argv[2])
