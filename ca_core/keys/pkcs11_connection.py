@@ -141,7 +141,8 @@ class TokenConnection:
     def run(self, operation: Callable[[Seat], T]) -> T:
         """The operation's result; tried once more on a new session where the token has gone away and come back.
 
-        For operations that may be repeated. Raises: Unavailable, ConfigurationError, KeyStoreFault, whatever the operation raises.
+        For operations that may be repeated. Raises: Unavailable, ConfigurationError, KeyStoreFault, whatever the
+        operation raises.
         """
         self._verify_not_left_alone()
         outcome = self._tried(operation)

@@ -36,8 +36,8 @@ PUBLICATION_URL = "http://pki.example.tw/pki"
 _REASONS = (RevocationReason.SUPERSEDED, RevocationReason.CESSATION_OF_OPERATION, RevocationReason.KEY_COMPROMISE)
 _ROW = text(
     "INSERT INTO status_changes (seq, certificate_id, authority_id, serial, change, reason, at, invalidity_date, actor,"
-    " not_after, crl_shard, crl_entry_der) VALUES (:seq, :seq, 1, :serial, 'revoke', :reason, :at, NULL,"
-    " 'operator:bench', :not_after, :shard, :entry)"
+    " not_after, crl_shard, by_origin, crl_entry_der) VALUES (:seq, :seq, 1, :serial, 'revoke', :reason, :at, NULL,"
+    " 'operator:bench', :not_after, :shard, false, :entry)"
 )
 _HEAD = text("INSERT INTO status_head (id, seq) VALUES (1, :seq)")
 _BATCH = 20_000

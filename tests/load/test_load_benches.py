@@ -25,3 +25,22 @@ def test_a_bench_runs(name: str, database: str) -> None:
     assert figures["yardstick"]["operations"] > 0
     assert ("postgresql" in figures) == (database == "postgresql")
     print(printed)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "members"),
+    [
+        ("crl", ("--revoked", "2000"), {"complete", "complete_with_all_shards", "delta", "revocation", "check"}),
+        ("issue", ("--seconds", "0.5", "--rounds", "1"), {"ratio_to_raw_signatures", "cores", "beside"}),
+        ("ocsp", ("--seconds", "0.5", "--rounds", "1", "--warm-up", "0"), {"fixed_octets_by_asgi", "openssl_ocsp"}),
+    ],
+)
+def test_a_bench_of_the_certification_authority_runs(name: str, options: tuple[str, ...], members: set[str]) -> None:
+    printed = run([BIN / "citizenid", "bench", name, "--json", *options], timeout_s=180).stdout
+    figures = json.loads(printed)
+    assert set(figures) >= members | {"name", "commit", "machine", "database", "yardstick", "ratio"}
+    assert figures["operations"] > 0
+    assert figures["yardstick"]["operations"] > 0
+    if name == "crl":
+        assert (figures["complete"]["entries"], figures["check"]["faults"]) == (2_000, [])
+    print(printed)
