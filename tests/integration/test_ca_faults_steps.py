@@ -1,9 +1,11 @@
 """Acts on a disk with room for one page more each time, and with the database gone one statement later each time.
 
-Each is refused until it fits, or passes; then it was done once, and nothing is lost.
+And killed before any step of them. Each is refused or broken off until it fits, or passes; then it was done once, and
+nothing is lost.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ca_core.audit.log_key import SoftwareLogKey
 from ca_core.audit.published import PublishedLog
 from ca_core.audit.publisher import CheckpointPublisher
+from ca_core.authorities.errors import CeremonyAlreadyHeld
 from ca_core.crl_shards import ShardLayouts
 from ca_core.kernel.database import Database
-from ca_core.revocation import RevocationReason
+from ca_core.kernel.rng import system_rng
+from ca_core.keys import SoftwareKeyStore
+from ca_core.revocation import AlreadyRevoked, RevocationReason
 from ca_core.timestamp.request import parse_timestamp_request
 from support.bounded_files import until_it_fits
+from support.dying import killed_before
 from support.fakes import FakeClock, SeededRng
 from support.pki import PUBLICATION_URL, ceremony, citizen_request
 from support.whole_ca import ACTOR, SLUG, WholeCa, until_it_passes
@@ -140,5 +146,33 @@ def test_a_database_that_is_gone_at_any_statement(
     ca = WholeCa(database, clock, rng)
     act, was_done_once = prepared(ca, tmp_path)
     assert until_it_passes(act) >= 2
+    assert was_done_once()
+    ca.verify_whole()
+
+
+KILLED = [renewing_responders, renewing_the_unit, compromised, sealing, holding_a_ceremony]
+"""Those that no other test kills at each step."""
+
+
+@pytest.mark.parametrize("prepared", KILLED, ids=lambda prepared: prepared.__name__)
+def test_kill_9_before_any_step(
+    database: Database, clock: FakeClock, tmp_path: Path, prepared: Callable[[WholeCa, Path], Act]
+) -> None:
+    keys = SoftwareKeyStore(tmp_path / "keys", b"for tests only")
+    ca = WholeCa(database, clock, system_rng, keys)  # type: ignore[arg-type]  # keys that outlive a process
+    act, was_done_once = prepared(ca, tmp_path)
+
+    def again() -> None:
+        with suppress(AlreadyRevoked, CeremonyAlreadyHeld):  # by one that was killed after its commit
+            act()
+
+    count, died = 0, True
+    while died:
+        count += 1
+        assert count < 400
+        database.connections.close()  # a child opens its own
+        database.engine.dispose()
+        died = killed_before(count, lambda: again)
+    assert count > 4
     assert was_done_once()
     ca.verify_whole()
