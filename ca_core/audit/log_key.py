@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ca_core.audit.note import ED25519, VerifierKey
-from ca_core.kernel.errors import ConfigurationError
+from ca_core.kernel.errors import ConfigurationError, Unavailable
 from ca_core.kernel.rng import Rng, system_rng
 from ca_core.keys.envelope import seal_private_key
 
@@ -40,9 +40,14 @@ class SoftwareLogKey:
 
     def remember(self, note: bytes) -> None:
         temporary = self._memory.with_name(f".{self._memory.name}.{os.getpid()}.{threading.get_ident()}.new")
-        _write(temporary, note)
-        os.replace(temporary, self._memory)
-        _sync_folder(self._memory.parent)
+        try:
+            _write(temporary, note)
+            os.replace(temporary, self._memory)
+            _sync_folder(self._memory.parent)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise Unavailable(f"the log key's memory: {error.strerror}") from error
 
     @classmethod
     def open(cls, path: Path, passphrase: bytes, origin: str, *, rng: Rng = system_rng) -> "SoftwareLogKey":

@@ -22,5 +22,5 @@ class LogKey(Protocol):
         ...
 
     def remember(self, note: bytes) -> None:
-        """Keeps a note durably, before anybody sees it."""
+        """Keeps a note durably, before anybody sees it. Raises: Unavailable."""
         ...

@@ -44,7 +44,8 @@ class CheckpointPublisher:
         new one continues both, and a database that was put back to an earlier state is noticed. A closed log's
         checkpoint in the database is compared too, and nothing is signed before the tree has grown beyond it.
         4. Signed, outside any transaction. 5. Remembered beside the key. 6. Recorded.
-        Raises: LogClosed, LogForked, AuditLogFault, NoteRefused; then nothing is signed.
+        Raises: LogClosed, LogForked, AuditLogFault, NoteRefused; then nothing is signed. Unavailable; then nothing is
+        recorded.
         """
         due = self._due()
         if due is None:

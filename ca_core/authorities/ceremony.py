@@ -30,7 +30,7 @@ from ca_core.authorities.rehearsal import rehearsal_key
 from ca_core.authorities.store import AuthorityStore, CeremonyStore
 from ca_core.kernel.clock import Clock
 from ca_core.kernel.database import Database
-from ca_core.kernel.errors import Conflict, DomainError
+from ca_core.kernel.errors import Conflict, DomainError, Unavailable
 from ca_core.keys.errors import KeyExists, KeyNotFound
 from ca_core.keys.model import PrivateKey, key_identifier, spki_octets
 from ca_core.keys.ports import KeyStore
@@ -92,7 +92,7 @@ class CeremonyService:
             return self._ceremonies.find(tx, ceremony.digest)
 
     def _rehearse(self, ceremony: Ceremony) -> tuple[tuple[MadeAuthority, ...], tuple[MadeCross, ...]]:
-        """Every certificate as it would be, under rehearsal keys. Raises: CeremonyRefused."""
+        """Every certificate as it would be, under rehearsal keys. Raises: CeremonyRefused, Unavailable."""
         content = ceremony.content
         if content.publication_url != self._issuer.publication_url:
             raise CeremonyRefused(f"publication_url: this deployment's is {self._issuer.publication_url}")
@@ -109,6 +109,8 @@ class CeremonyService:
                 issuer = own if spec.issuer == SELF else signers.get(spec.issuer) or self._registry.signer(spec.issuer)
                 order = self._order(ceremony, spec, own, "system:rehearsal")
                 certificate = self._issuer.rehearse(order, issuer)
+            except Unavailable:
+                raise  # says nothing of the file
             except DomainError as error:
                 raise CeremonyRefused(f"{spec.slug}: {error.code}: {error.detail}") from error
             signers[spec.slug] = _rehearsal_signer(spec, certificate)

@@ -105,7 +105,7 @@ class Pkcs11KeyStore:
     def health(self, *, probe: bool = False) -> KeyStoreHealth:
         """How the token answered so far; with `probe`, after it was asked for a few random octets. Never raises."""
         if probe:
-            with suppress(Unavailable, ConfigurationError):
+            with suppress(Unavailable, ConfigurationError, KeyStoreFault):
                 self._connection.run(lambda seat: seat.session.generate_random(64))
         return self._connection.health()
 

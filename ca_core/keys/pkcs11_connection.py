@@ -11,29 +11,37 @@ from typing import Generic, TypeVar
 from pkcs11 import exceptions
 
 from ca_core.kernel.errors import ConfigurationError, Unavailable
+from ca_core.keys.errors import KeyStoreFault
 from ca_core.keys.model import KeyStoreHealth, KeyStoreState
 from ca_core.keys.pkcs11_module import NoSeat, PinRefused, Seat, TokenModule
 
 T = TypeVar("T")
 
-_GONE = (
-    exceptions.DeviceError,
-    exceptions.DeviceRemoved,
-    exceptions.FunctionFailed,
-    exceptions.GeneralError,
-    exceptions.KeyHandleInvalid,
-    exceptions.NoSuchToken,
-    exceptions.ObjectHandleInvalid,
-    exceptions.OperationActive,
-    exceptions.OperationNotInitialized,
-    exceptions.SessionClosed,
-    exceptions.SessionHandleInvalid,
-    exceptions.SlotIDInvalid,
-    exceptions.TokenNotPresent,
-    exceptions.TokenNotRecognised,
-    exceptions.UserNotLoggedIn,
+_OF_THE_CALL = (
+    exceptions.ArgumentsBad,
+    exceptions.AttributeReadOnly,
+    exceptions.AttributeSensitive,
+    exceptions.AttributeTypeInvalid,
+    exceptions.AttributeValueInvalid,
+    exceptions.DataInvalid,
+    exceptions.DataLenRange,
+    exceptions.DomainParamsInvalid,
+    exceptions.FunctionNotSupported,
+    exceptions.KeySizeRange,
+    exceptions.KeyTypeInconsistent,
+    exceptions.MechanismInvalid,
+    exceptions.MechanismParamInvalid,
+    exceptions.MultipleTokensReturned,
+    exceptions.SessionReadOnly,
+    exceptions.TemplateIncomplete,
+    exceptions.TemplateInconsistent,
+    exceptions.TokenWriteProtected,
 )
-"""What a token answers that was removed, reset or restarted under an open session."""
+"""What a token answers to a call that it understood and will answer the same way again.
+
+Whatever else it answers may come of its having been removed, reset or restarted under an open session, codes of its
+vendor's own among them: the session is not used again, and the module is begun anew.
+"""
 
 
 FREE_FAILURES = 3
@@ -133,7 +141,8 @@ class TokenConnection:
     def run(self, operation: Callable[[Seat], T]) -> T:
         """The operation's result; tried once more on a new session where the token has gone away and come back.
 
-        For operations that may be repeated. Raises: Unavailable, ConfigurationError, whatever the operation raises.
+        For operations that may be repeated. Raises: Unavailable, ConfigurationError, KeyStoreFault, whatever the
+        operation raises.
         """
         self._verify_not_left_alone()
         outcome = self._tried(operation)
@@ -159,8 +168,10 @@ class TokenConnection:
                     seat = self._module.take_seat(self._token_label, self._pin)
                     try:
                         result = operation(seat)
-                    except _GONE:
-                        raise  # and the session is not used again
+                    except exceptions.PKCS11Error as error:
+                        if isinstance(error, _OF_THE_CALL):
+                            self._module.give_back(self._token_label, seat)
+                        raise
                     except BaseException:
                         self._module.give_back(self._token_label, seat)
                         raise
@@ -170,7 +181,9 @@ class TokenConnection:
                 continue
             except PinRefused as refused:
                 raise self._refused(refused) from refused
-            except _GONE as error:
+            except _OF_THE_CALL as error:
+                raise KeyStoreFault(f"the token {self._token_label}: {type(error).__name__}") from error
+            except exceptions.PKCS11Error as error:
                 return _Failed(epoch, error)
 
     def _verify_not_left_alone(self) -> None:

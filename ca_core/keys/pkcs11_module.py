@@ -153,7 +153,9 @@ class TokenModule:
             return
         try:
             if self._is_lost:
-                raise exceptions.GeneralError("forked from a process whose token did not answer")
+                if is_first:
+                    raise exceptions.GeneralError("forked from a process whose token did not answer")
+                return
             self.epoch += 1
             self.restarts += not is_first
             self._idle.clear()

@@ -1,4 +1,4 @@
-"""A chain of ML-DSA beside the others: root, issuing authority, citizens, an operator, a revocation list.
+"""A chain of ML-DSA beside the others: root, issuing authority, citizens, an operator, its lists and answers.
 
 Each signature is verified by two implementations that share nothing: cryptography's, and dilithium-py.
 """
@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 from dilithium_py.ml_dsa import ML_DSA_65, ML_DSA_87
 
 from ca_core.authorities.ceremony_file import parse_ceremony
+from ca_core.crl_shards import ShardLayouts
 from ca_core.issuance import IssuanceRequest, IssuedCertificate, PossessionNotProven
 from ca_core.issuance.model import LintMode
 from ca_core.issuance.store import CertificateStore
@@ -23,10 +26,11 @@ from ca_core.keys.pkcs11 import Pkcs11KeyStore
 from ca_core.revocation.log import StatusLog
 from ca_core.revocation.model import RevocationReason
 from ca_core.revocation.service import RevocationService
-from ca_core.status import CrlArchive, CrlService
+from ca_core.status import CrlArchive, CrlService, OcspResponder, Responders, StatusService
 from ca_core.status.signing import hasher_of, sign_digest, verify_digest_signature
 from support.fakes import FakeClock, SeededRng
-from support.pki import World, ceremony, certification_request, citizen_request, new_key
+from support.ocsp_requests import ocsp_request
+from support.pki import PUBLICATION_URL, World, ceremony, certification_request, citizen_request, new_key
 from support.softhsm import SoftHsm
 
 ALGORITHMS = (KeyAlgorithm.ML_DSA_65, KeyAlgorithm.ML_DSA_87)
@@ -101,20 +105,73 @@ def test_an_operators_ml_dsa_key_is_certified_when_it_is_proven(
     assert certificate.public_key() == key.public_key()
 
 
-def test_it_revokes_and_lists(database: Database, world: World, keys: SoftwareKeyStore) -> None:
-    issued = world.issuance.issue(citizen_request())
-    revocation = RevocationService(database, CertificateStore(), world.audit, world.clock)
-    revocation.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, "operator:1")
-    CrlService(database, world.registry, keys, StatusLog(), world.audit, world.clock).publish("citizen-g1")
-    authority = world.registry.by_slug("citizen-g1")
-    der = CrlArchive(database, world.registry).latest("citizen-g1")
+def verify_list_twice(der: bytes | None, key: MlDsaPublicKey) -> x509.CertificateRevocationList:
     assert der is not None
     crl = x509.load_der_x509_crl(der)
-    key = authority.public_key
-    assert isinstance(key, MlDsaPublicKey)
     assert crl.is_signature_valid(key)
     assert ML_DSA_65.verify(key.public_bytes_raw(), crl.tbs_certlist_bytes, crl.signature)
-    assert crl.get_revoked_certificate_by_serial_number(issued.serial) is not None
+    altered = crl.tbs_certlist_bytes[:-1] + bytes([crl.tbs_certlist_bytes[-1] ^ 1])
+    assert not ML_DSA_65.verify(key.public_bytes_raw(), altered, crl.signature)
+    return crl
+
+
+def test_it_revokes_and_lists(database: Database, world: World, keys: SoftwareKeyStore) -> None:
+    """The complete list, its delta, and both shards."""
+    authority = world.registry.by_slug("citizen-g1")
+    shards = ShardLayouts(database, world.audit, world.clock)
+    shards.introduce(authority.id, authority.slug, count=2, publication_url=PUBLICATION_URL, actor="operator:1")
+    world.issuance._crl_shards = shards
+    issued = world.issuance.issue(citizen_request())
+    crls = CrlService(
+        database,
+        world.registry,
+        keys,
+        StatusLog(),
+        world.audit,
+        world.clock,
+        publication_url=PUBLICATION_URL,
+        shards=shards,
+    )
+    crls.publish("citizen-g1")
+    revocation = RevocationService(database, CertificateStore(), world.audit, world.clock)
+    revocation.revoke(issued.authority_id, issued.serial, RevocationReason.KEY_COMPROMISE, "operator:1")
+    crls.publish_delta("citizen-g1")
+    archive, key = CrlArchive(database, world.registry), authority.public_key
+    assert isinstance(key, MlDsaPublicKey)
+    delta = verify_list_twice(archive.latest_delta("citizen-g1"), key)
+    crls.publish("citizen-g1")
+    complete = verify_list_twice(archive.latest("citizen-g1"), key)
+    both = [verify_list_twice(archive.latest_shard("citizen-g1", number), key) for number in range(2)]
+    assert issued.crl_shard is not None
+    for crl in (delta, complete, both[issued.crl_shard]):
+        assert crl.get_revoked_certificate_by_serial_number(issued.serial) is not None
+    assert len(both[1 - issued.crl_shard]) == 0
+
+
+def test_its_status_is_answered_by_a_delegate_that_both_believe(
+    database: Database, world: World, keys: SoftwareKeyStore
+) -> None:
+    log, authority = StatusLog(), world.registry.by_slug("citizen-g1")
+    issued = world.issuance.issue(citizen_request())
+    responders = Responders(database, world.registry, keys, StatusService(log), world.clock)
+    assert sorted(responders.ensure(world.issuance, SeededRng(3))) == ["citizen-g1", "root-g1"]
+    responder = OcspResponder(
+        database, world.registry, CertificateStore(), StatusService(log), log, responders, world.clock
+    )
+    revocation = RevocationService(database, CertificateStore(), world.audit, world.clock)
+    said = []
+    for _ in range(2):
+        answer = ocsp.load_der_ocsp_response(responder.respond(ocsp_request(issued, authority)).der)
+        (delegate,) = answer.certificates
+        verify_twice(delegate, authority.certificate)
+        signer, algorithm = delegate.public_key(), answer.signature_hash_algorithm
+        assert isinstance(signer, ec.EllipticCurvePublicKey) and algorithm is not None
+        signer.verify(answer.signature, answer.tbs_response_bytes, ec.ECDSA(algorithm))
+        said.append(answer.certificate_status)
+        if len(said) == 1:
+            revocation.revoke(issued.authority_id, issued.serial, RevocationReason.SUPERSEDED, "operator:1")
+            world.clock.advance(1)  # type: ignore[attr-defined]  # the fake
+    assert said == [ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -373,3 +373,19 @@ def test_a_handle_that_became_another_keys_is_found_out(store: Pkcs11KeyStore, s
         sign_and_verify(one)
     with pytest.raises(KeyStoreFault):
         sign_and_verify(two)
+
+
+def test_a_pair_that_took_another_keys_identifier_signs_nothing_in_its_name(
+    store: Pkcs11KeyStore, softhsm: SoftHsm, label: str
+) -> None:
+    """Both halves of the other pair: the public key in the token is not the one that is meant."""
+    one, _ = (store.generate(f"{label}{index}", KeyAlgorithm.P_256) for index in range(2))
+    with token_objects(softhsm, f"{label}0") as first, token_objects(softhsm, f"{label}1") as second:
+        for objects, identifier in ((first, b"somewhere else"), (second, key_identifier(one.public_key()))):
+            for found in objects:
+                found[Attribute.ID] = identifier
+    with pytest.raises(KeyStoreFault, match="is another one"):
+        sign_and_verify(one)
+    for index in range(2):
+        with pytest.raises(KeyStoreFault, match="CKA_ID is not the public key's SHA-1"):
+            Pkcs11KeyStore(softhsm.module, softhsm.token_label, softhsm.pin).private_key(f"{label}{index}")

@@ -185,6 +185,68 @@ def test_forks_while_threads_sign_leave_parent_and_child_with_their_keys(store: 
     sign_and_verify(key)
 
 
+def held_inside(store: Pkcs11KeyStore) -> tuple[threading.Thread, threading.Event]:
+    """A thread that is inside the module until the event."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def operation(_seat: Seat) -> None:
+        entered.set()
+        leave.wait(PATIENCE_S)
+
+    thread = threading.Thread(target=lambda: store._connection.run(operation))
+    thread.start()
+    assert entered.wait(PATIENCE_S)
+    return thread, leave
+
+
+def test_a_fork_waits_for_calls_inside_the_module(store: Pkcs11KeyStore, label: str) -> None:
+    key = store.generate(label, KeyAlgorithm.RSA_2048)
+    module, forked, statuses = store._connection._module, threading.Event(), list[int]()
+    thread, leave = held_inside(store)
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                sign_and_verify(key, b"child")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        forked.set()
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    forking = threading.Thread(target=fork)
+    forking.start()
+    while not forked.is_set() and not module._changed._waiters:  # type: ignore[attr-defined]  # of a Condition
+        pass
+    assert not forked.is_set()
+    leave.set()
+    for each in (thread, forking):
+        each.join(PATIENCE_S)
+    assert statuses == [0]
+    sign_and_verify(key)
+
+
+def test_the_child_of_a_process_whose_token_does_not_answer_is_told_so(
+    store: Pkcs11KeyStore, label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = store.generate(label, KeyAlgorithm.RSA_2048)
+    monkeypatch.setattr(pkcs11_module, "FORK_PATIENCE_S", 0.01)
+    thread, leave = held_inside(store)
+    child = os.fork()
+    if child == 0:
+        try:
+            with pytest.raises(Unavailable):
+                sign_and_verify(key)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    leave.set()
+    thread.join(PATIENCE_S)
+    sign_and_verify(key)
+
+
 class CountedToken:
     """A token, real or made up, whose sessions are counted."""
 

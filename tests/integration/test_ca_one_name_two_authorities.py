@@ -1,5 +1,7 @@
 """Two authorities of one name whose serials are equal: what is done in one changes nothing in the other, anywhere."""
 
+import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -246,6 +248,16 @@ class House:
             )
             assert checker.check(slug).faults == []
 
+    def lists(self, slug: str) -> list[bytes | None]:
+        archive = self.ca.crl_archive
+        return [archive.latest(slug), archive.latest_delta(slug), *(archive.latest_shard(slug, n) for n in range(2))]
+
+    def statistics(self) -> dict[tuple[str, str, str], float]:
+        """What /metrics says of lists, by authority, kind of list, and figure."""
+        text = self.http.get("/metrics").text
+        found = re.findall(r'citizenid_crl_(entries|number){authority="([^"]+)",kind="([^"]+)"} (\S+)', text)
+        return {(slug, kind, figure): float(value) for figure, slug, kind, value in found}
+
     def command(self, *arguments: str) -> str:
         done = CliRunner().invoke(app, [*arguments, "--config", str(self.deployment.config("ca"))])
         assert done.exit_code == 0, done.output
@@ -329,6 +341,30 @@ def test_suspended_resumed_and_revoked_by_command(house: House, changed: str) ->
         states = [house.ca.status.status_of(tx, twin.certificate_id).is_good for twin in house.twins[serial].values()]
     assert states == [True, True]
     house.command("ca", "revoke", *name, "--reason", "keyCompromise")
+    house.only(serial, changed)
+
+
+@pytest.mark.parametrize("changed", SLUGS)
+def test_lists_by_command_and_the_statistics(house: House, changed: str) -> None:
+    """`ca crl`, `ca delta-crl`, `ca check-crls` and `ca list` of one; /metrics counts each by its slug."""
+    serial = house.issue_twins()
+    house.command("ca", "revoke", "--authority", changed, "--serial", f"{serial:x}", "--reason", "superseded")
+    other = SLUGS[1 - SLUGS.index(changed)]
+    before, lists = house.statistics(), house.lists(other)
+    house.command("ca", "delta-crl", "--authority", changed)
+    house.command("ca", "crl", "--authority", changed)
+    after = house.statistics()
+    assert after[changed, "complete", "entries"] == before[changed, "complete", "entries"] + 1
+    assert {key: value for key, value in after.items() if key[0] != changed} == {
+        key: value for key, value in before.items() if key[0] != changed
+    }
+    assert after[changed, "complete", "number"] > before[changed, "complete", "number"]
+    assert house.lists(other) == lists
+    for slug in SLUGS:
+        house.command("ca", "check-crls", "--authority", slug)
+    told = {row["slug"]: row for row in json.loads(house.command("ca", "list", "--json"))}
+    assert {told[slug]["slug"] for slug in SLUGS} == set(SLUGS)
+    assert len({json.dumps({**told[slug], "slug": ""}) for slug in SLUGS}) == len(SLUGS)  # more than the slug differs
     house.only(serial, changed)
 
 

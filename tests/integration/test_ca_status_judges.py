@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from asn1crypto.keys import PublicKeyInfo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,6 +21,7 @@ from ca_core.kernel.clock import system_clock
 from ca_core.kernel.database import Database, sqlite_url
 from ca_core.kernel.rng import system_rng
 from ca_core.kernel.web.hop import Hop
+from ca_core.keys import KeyAlgorithm
 from ca_core.revocation import RevocationReason, RevocationService, StatusLog
 from ca_core.status import CrlArchive, CrlService, OcspResponder, Responders, StatusService
 from ca_core.status.web import routes
@@ -61,15 +63,17 @@ class House:
         return {name: self.fetched(first_uri(point)) for name, point in points.items()}
 
 
-@pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+@pytest.fixture(scope="module", params=[KeyAlgorithm.P_256, KeyAlgorithm.P_384, KeyAlgorithm.RSA_4096])
+def house(
+    request: pytest.FixtureRequest, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("judged")
     (folder / "database.db").write_bytes(sqlite_template.read_bytes())
     database = Database.open(sqlite_url(folder / "database.db"))
     port = free_port()
     url = f"http://127.0.0.1:{port}/pki"
     world = World(database, system_clock, system_rng, publication_url=url)
-    world.hold(ceremony(publication_url=url))
+    world.hold(ceremony(publication_url=url, algorithm=request.param))
     log, store = StatusLog(), CertificateStore()
     shards = ShardLayouts(database, world.audit, system_clock)
     authority = world.registry.by_slug("citizen-g1")
@@ -201,7 +205,8 @@ def test_pkilint_accepts_every_answer(house: House, by: hashes.HashAlgorithm) ->
 
 
 def _key_bits(certificate: x509.Certificate) -> bytes:
-    return certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return bytes(PublicKeyInfo.load(spki)["public_key"].contents)[1:]  # without the count of unused bits
 
 
 def _hash(octets: bytes, algorithm: hashes.HashAlgorithm) -> bytes:

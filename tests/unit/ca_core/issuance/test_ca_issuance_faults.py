@@ -14,11 +14,13 @@ from ca_core.keys import KeyNotFound
 from ca_core.keys.hsm_keys import HsmEcPrivateKey
 from ca_core.keys.model import PrivateKey
 from ca_core.revocation import RevocationReason, RevocationService
+from support.audit_refusal import CountingKeyStore
 from support.fakes import FakeClock, SeededRng
 from support.issuance_rows import counts
 from support.pki import (
     MemoryKeyStore,
     World,
+    ceremony,
     certification_request,
     citizen_request,
     new_key,
@@ -191,3 +193,16 @@ def test_recovery_goes_through_any_number_of_open_intents(
     assert len(world.issuance.recover().stuck) == 5
     world.key_store.keys["citizen-g1"] = key
     assert len(world.issuance.recover().recovered) == 5
+
+
+def test_a_label_that_leads_to_another_key_signs_nothing(database: Database, clock: FakeClock, rng: SeededRng) -> None:
+    """Not even what would be refused when it is read back: it would be another authority's signature."""
+    keys = CountingKeyStore()
+    world = World(database, clock, rng, key_store=keys)
+    world.hold(ceremony(issuing=("citizen-g1", "citizen-g2")))
+    keys.keys["citizen-g1"] = keys.keys["citizen-g2"]
+    before = keys.signatures
+    with pytest.raises(IssuanceFault, match="another key"):
+        world.issuance.issue(citizen_request())
+    assert keys.signatures == before
+    assert world.issuance.issue(citizen_request("r2", authority="citizen-g2", card_number="2" * 16)).serial
