@@ -230,8 +230,8 @@ def test_an_act_that_is_between_journal_and_commit_is_waited_for(
     start(guarded)
     acting.join(30)
     with guarded.database.read() as tx:
-        names = [event.name for event in guarded.world.audit.recent(tx, limit=2)]
-    assert names == ["certificate.revoked", "certificate.issued"]
+        names = [event.name for event in guarded.world.audit.recent(tx, limit=3)]
+    assert names == ["key.blocked", "certificate.revoked", "certificate.issued"]
 
 
 def test_a_tree_that_was_signed_larger_is_refused_and_its_name_closed(guarded: Guarded, past: PutBack) -> None:
