@@ -76,14 +76,23 @@ class _Decided:
     undone: set[object] = field(default_factory=set)
 
 
-def replay(database: Database, records: Records, authorities: frozenset[int], now: datetime) -> ReplayReport:
+def replay(
+    database: Database,
+    records: Records,
+    authorities: frozenset[int],
+    now: datetime,
+    *,
+    perhaps_never_were: bool = False,
+) -> ReplayReport:
     """Adds what the backup lacks. May be stopped anywhere and called again. Raises: JournalFault.
 
+    perhaps_never_were: others were committed after these records, for whom nothing of them had happened.
     1. All records once, to know which intents became certificates and which numbers were given twice. 2. All records in
-    order, in batches, a transaction each; what is there already is left as it is.
+    order, in batches, a transaction each; what is there already is left as it is. 3. What is derived from a certificate
+    follows it, where it was recorded or resumed while a change that was never committed had not happened.
     """
     decided = _decide(records())
-    replayer = _Replayer(decided, authorities, now)
+    replayer = _Replayer(decided, authorities, now, perhaps_never_were)
     batch: list[Record] = []
     for record in records():
         batch.append(record)
@@ -123,14 +132,15 @@ def _decide(records: Iterable[Record]) -> _Decided:
 
 
 class _Replayer:
-    def __init__(self, decided: _Decided, authorities: frozenset[int], now: datetime) -> None:
+    def __init__(self, decided: _Decided, authorities: frozenset[int], now: datetime, perhaps_never_were: bool) -> None:
+        self._perhaps_never_were = perhaps_never_were
         self._decided = decided
         self._authorities = authorities
         self._now = now
         self.certificates = PastCertificates()
         self._changes = PastChanges()
         self._log = StatusLog()
-        self._uncertain: set[int] = set()
+        self._origins: set[int] = set()
         self.report = ReplayReport()
 
     def apply(self, database: Database, batch: list[Record]) -> None:
@@ -160,6 +170,9 @@ class _Replayer:
             if self._decided.last[certificate.request_id] != record["n"]:
                 return
             self.report.certificates += self.certificates.restore_certificate(tx, certificate)
+            origin_id = self.certificates.origin_id(tx, certificate.authority_id, certificate.serial)
+            if origin_id is not None:
+                self._origins.add(origin_id)
         elif record["kind"] == STATUS_KIND:
             change = parse_change_record(record)
             recorded = self._decided.recorded.get((change.authority_id, change.serial), 0)
@@ -176,8 +189,8 @@ class _Replayer:
     def _change(self, tx: Transaction, change: StatusChange, act: object) -> None:
         known = self.certificates.find(tx, change.authority_id, change.serial)
         is_uncertain = change.sequence in self._decided.twice or (act is not None and act in self._decided.undone)
-        if is_uncertain and known is not None:
-            self._uncertain.add(known.certificate_id)
+        if known is not None and (is_uncertain or self._perhaps_never_were):
+            self._origins.add(known.certificate_id)
         if self._changes.holds(tx, None if known is None else known.certificate_id, change):
             return
         self.report.uncertain += is_uncertain
@@ -206,9 +219,9 @@ class _Replayer:
             )
 
     def settle_derived(self, tx: Transaction) -> None:
-        """Uncertain changes may have left a certificate ended or suspended that, when others were derived from it or
-        resumed, was good."""
-        for origin_id in sorted(self._uncertain):
+        """Changes that were never committed may have left a certificate ended or suspended that, when others were
+        derived from it or resumed, was good."""
+        for origin_id in sorted(self._origins):
             latest = self._log.latest(tx, origin_id)
             if latest is None or latest.change is Change.RESUME:
                 continue

@@ -42,6 +42,11 @@ _FIND = Statement(
         _certificates.c.authority_id == bindparam("authority_id"), _certificates.c.serial == bindparam("serial")
     )
 )
+_ORIGIN = Statement(
+    select(_certificates.c.derived_from).where(
+        _certificates.c.authority_id == bindparam("authority_id"), _certificates.c.serial == bindparam("serial")
+    )
+)
 _ID_TAKEN = Statement(select(_certificates.c.id).where(_certificates.c.id == bindparam("id")))
 _SERIAL_TAKEN = Statement(
     select(_intents.c.request_id).where(
@@ -104,6 +109,11 @@ class PastCertificates:
     def derived_from(self, tx: Transaction, certificate_id: int) -> list[IssuedCertificate]:
         """Those that were derived from one."""
         return CertificateStore().derived_from(tx, certificate_id)
+
+    def origin_id(self, tx: Transaction, authority_id: int, serial: int) -> int | None:
+        """The certificate_id of the one that this one is derived from, where there is one."""
+        row = tx.one_or_none(_ORIGIN, authority_id=authority_id, serial=serial_text(serial))
+        return None if row is None else row[0]
 
     def block_keys_of(
         self, tx: Transaction, certificates: Sequence[bytes], *, reason: str, actor: str, now: datetime

@@ -156,7 +156,7 @@ class CrlImporter:
         """
         outcomes: list[Outcome | None] = []
         wanted: list[PastChange] = []
-        compromised: list[bytes] = []
+        compromised: dict[int, bytes] = {}
         for entry in prepared:
             if not isinstance(entry, CrlEntry):
                 raise TypeError("not prepared here")
@@ -181,13 +181,18 @@ class CrlImporter:
             if settled is None:
                 wanted.append(change)
             if change.reason is RevocationReason.KEY_COMPROMISE:
-                compromised.append(known.der)
+                compromised[len(outcomes) - 1] = known.der
         added = self._changes.add(tx, wanted, lambda change: self._followers(tx, change))
         written = iter([self._outcome(tx, *pair) for pair in zip(wanted, added, strict=True)])
+        told = [next(written) if outcome is None else outcome for outcome in outcomes]
         self._certificates.block_keys_of(
-            tx, compromised, reason=RevocationReason.KEY_COMPROMISE.value, actor=self._actor, now=self._clock()
+            tx,
+            [der for index, der in compromised.items() if isinstance(told[index], Verdict)],
+            reason=RevocationReason.KEY_COMPROMISE.value,
+            actor=self._actor,
+            now=self._clock(),
         )
-        return [next(written) if outcome is None else outcome for outcome in outcomes]
+        return told
 
     def _followers(self, tx: Transaction, change: PastChange) -> list[PastChange]:
         derived = self._certificates.derived_from(tx, change.certificate_id)
