@@ -2,7 +2,7 @@
 
 What the journal holds was durable before it was acknowledged, and a little of it may never have been committed: then
 the next holder of the log's lock took the same number. Such changes are uncertain; those that end or suspend come into
-force all the same, those that resume do not.
+force all the same, those that resume do not. What was derived from their certificates follows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,8 +28,9 @@ from ca_core.issuance.second_place import (
 from ca_core.issuance.signing import assemble
 from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.second_place import Record
-from ca_core.revocation.model import Change, RevocationReason, StatusChange
-from ca_core.revocation.past import WITHOUT_CERTIFICATE, PastChange, PastChanges
+from ca_core.revocation.log import StatusLog
+from ca_core.revocation.model import Change, RevocationReason, StatusChange, follows
+from ca_core.revocation.past import WITHOUT_CERTIFICATE, PastChange, PastChanges, follower
 from ca_core.revocation.second_place import KIND as STATUS_KIND
 from ca_core.revocation.second_place import parse_change_record
 from ca_core.status.second_place import NUMBER_KIND, raise_number
@@ -62,25 +63,36 @@ class ReplayReport:
 @dataclass(slots=True)
 class _Decided:
     """serials: by request id, of the intent that counts. last: by request id, the number of the certificate's record
-    that counts: earlier ones were never committed. layouts: the same by authority and generation of its shards.
+    that counts: earlier ones were never committed. recorded: the same by authority and serial.
+    layouts: the same by authority and generation of its shards.
     twice: numbers of the status log that were given twice. undone: acts whose numbers went to others as well, so that
     nothing of them was ever committed."""
 
     serials: dict[str, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
+    recorded: dict[tuple[object, int], int] = field(default_factory=dict)
     layouts: dict[tuple[object, object], int] = field(default_factory=dict)
     twice: set[int] = field(default_factory=set)
     undone: set[object] = field(default_factory=set)
 
 
-def replay(database: Database, records: Records, authorities: frozenset[int], now: datetime) -> ReplayReport:
+def replay(
+    database: Database,
+    records: Records,
+    authorities: frozenset[int],
+    now: datetime,
+    *,
+    perhaps_never_were: bool = False,
+) -> ReplayReport:
     """Adds what the backup lacks. May be stopped anywhere and called again. Raises: JournalFault.
 
+    perhaps_never_were: others were committed after these records, for whom nothing of them had happened.
     1. All records once, to know which intents became certificates and which numbers were given twice. 2. All records in
-    order, in batches, a transaction each; what is there already is left as it is.
+    order, in batches, a transaction each; what is there already is left as it is. 3. What is derived from a certificate
+    follows it, where it was recorded or resumed while a change that was never committed had not happened.
     """
     decided = _decide(records())
-    replayer = _Replayer(decided, authorities, now)
+    replayer = _Replayer(decided, authorities, now, perhaps_never_were)
     batch: list[Record] = []
     for record in records():
         batch.append(record)
@@ -90,6 +102,7 @@ def replay(database: Database, records: Records, authorities: frozenset[int], no
     replayer.apply(database, batch)
     with database.write() as tx:
         replayer.certificates.settle_ids(tx)
+        replayer.settle_derived(tx)
     return replayer.report
 
 
@@ -103,7 +116,8 @@ def _decide(records: Iterable[Record]) -> _Decided:
             decided.serials[str(record["request_id"])] = int(str(record["serial"]), 16)
         elif kind == CERTIFICATE_KIND:
             issued[str(record["request_id"])] = int(str(record["serial"]), 16)
-            decided.last[str(record["request_id"])] = int(record["n"] or 0)
+            number = decided.last[str(record["request_id"])] = int(record["n"] or 0)
+            decided.recorded[record["authority_id"], int(str(record["serial"]), 16)] = number
         elif kind == LAYOUT_KIND:
             decided.layouts[record["authority_id"], record["generation"]] = int(record["n"] or 0)
         elif kind == STATUS_KIND:
@@ -118,12 +132,15 @@ def _decide(records: Iterable[Record]) -> _Decided:
 
 
 class _Replayer:
-    def __init__(self, decided: _Decided, authorities: frozenset[int], now: datetime) -> None:
+    def __init__(self, decided: _Decided, authorities: frozenset[int], now: datetime, perhaps_never_were: bool) -> None:
+        self._perhaps_never_were = perhaps_never_were
         self._decided = decided
         self._authorities = authorities
         self._now = now
         self.certificates = PastCertificates()
         self._changes = PastChanges()
+        self._log = StatusLog()
+        self._origins: set[int] = set()
         self.report = ReplayReport()
 
     def apply(self, database: Database, batch: list[Record]) -> None:
@@ -153,8 +170,14 @@ class _Replayer:
             if self._decided.last[certificate.request_id] != record["n"]:
                 return
             self.report.certificates += self.certificates.restore_certificate(tx, certificate)
+            origin_id = self.certificates.origin_id(tx, certificate.authority_id, certificate.serial)
+            if origin_id is not None:
+                self._origins.add(origin_id)
         elif record["kind"] == STATUS_KIND:
-            self._change(tx, parse_change_record(record), record.get("act"))
+            change = parse_change_record(record)
+            recorded = self._decided.recorded.get((change.authority_id, change.serial), 0)
+            if recorded < int(record["n"] or 0):  # otherwise it came with a record of the certificate that never was
+                self._change(tx, change, record.get("act"))
         elif record["kind"] == NUMBER_KIND:
             authority_id, number = int(record["authority_id"] or 0), int(record["number"] or 0)
             self.report.crl_numbers += raise_number(tx, authority_id, number, self._now)
@@ -165,9 +188,11 @@ class _Replayer:
 
     def _change(self, tx: Transaction, change: StatusChange, act: object) -> None:
         known = self.certificates.find(tx, change.authority_id, change.serial)
+        is_uncertain = change.sequence in self._decided.twice or (act is not None and act in self._decided.undone)
+        if known is not None and (is_uncertain or self._perhaps_never_were):
+            self._origins.add(known.certificate_id)
         if self._changes.holds(tx, None if known is None else known.certificate_id, change):
             return
-        is_uncertain = change.sequence in self._decided.twice or (act is not None and act in self._decided.undone)
         self.report.uncertain += is_uncertain
         if is_uncertain and change.change is Change.RESUME:
             self.report.resumptions_left_out += 1
@@ -188,6 +213,21 @@ class _Replayer:
                 by_origin=change.by_origin,
             ),
         )
+        if known is not None and change.reason is RevocationReason.KEY_COMPROMISE:
+            self.report.blocked_keys += self.certificates.block_keys_of(
+                tx, [known.der], reason=change.reason.value, actor=change.actor, now=change.at
+            )
+
+    def settle_derived(self, tx: Transaction) -> None:
+        """Changes that were never committed may have left a certificate ended or suspended that, when others were
+        derived from it or resumed, was good."""
+        for origin_id in sorted(self._origins):
+            latest = self._log.latest(tx, origin_id)
+            if latest is None or latest.change is Change.RESUME:
+                continue
+            for derived in self.certificates.derived_from(tx, origin_id):
+                if follows(self._log.latest(tx, derived.certificate_id), latest.change):
+                    self._add(tx, follower(latest, derived))
 
     def _burn(self, tx: Transaction, intent: Intent) -> None:
         """An intent that another took the place of: its serial is never used, and listed as revoked."""

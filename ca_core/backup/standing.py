@@ -176,7 +176,7 @@ def _refuse(database: Database, clock: Clock, what: str) -> None:
 def _put_right(database: Database, records: list[Record], audit: AuditLog, clock: Clock) -> None:
     with database.read() as tx:
         authorities = frozenset(store.authorities(tx))
-    report = replay(database, lambda: iter(records), authorities, clock())
+    report = replay(database, lambda: iter(records), authorities, clock(), perhaps_never_were=True)
     added = {
         "changes": report.changes,
         "certificates": report.certificates,

@@ -28,10 +28,12 @@ class UnfinishedBackup:
         return sorted(str(name) for name in found if str(name) != _LOCK)
 
     def become(self, target: Path) -> None:
-        """It is the backup from here on, durably."""
-        (self.folder / _LOCK).unlink()
+        """It is the backup from here on, durably. The lock goes last: a folder without one is anybody's to take away,
+        and in a backup it disturbs nobody."""
         sync_folder(self.folder)
         os.rename(self.folder, target)
+        (target / _LOCK).unlink()
+        sync_folder(target)
         sync_folder(target.parent)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, insert, select, text
 
 from ca_core.crl_shards.model import shard_named_by
 from ca_core.issuance import store
-from ca_core.issuance.model import Intent, LintMode, serial_text
+from ca_core.issuance.model import Intent, IssuedCertificate, LintMode, serial_text
 from ca_core.issuance.second_place import (
     BlockedKey,
     JournaledCertificate,
@@ -22,7 +22,7 @@ from ca_core.issuance.second_place import (
     certificate_record,
     intent_record,
 )
-from ca_core.issuance.store import IntentStore, KeyRegister, intent_values
+from ca_core.issuance.store import CertificateStore, IntentStore, KeyRegister, intent_values
 from ca_core.kernel.database import Statement, Transaction, UtcTime
 from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, Record, SecondPlace
 from ca_core.keys.model import PublicKey, key_digest
@@ -39,6 +39,11 @@ _ADD_CERTIFICATE_AS = Statement(
 _ADD_INTENT = Statement(insert(_intents).values({column.name: bindparam(column.name) for column in _intents.c}))
 _FIND = Statement(
     select(_certificates.c.id, _certificates.c.der, _certificates.c.not_after, _certificates.c.crl_shard).where(
+        _certificates.c.authority_id == bindparam("authority_id"), _certificates.c.serial == bindparam("serial")
+    )
+)
+_ORIGIN = Statement(
+    select(_certificates.c.derived_from).where(
         _certificates.c.authority_id == bindparam("authority_id"), _certificates.c.serial == bindparam("serial")
     )
 )
@@ -100,6 +105,32 @@ class PastCertificates:
         if row is None:
             return None
         return KnownCertificate(certificate_id=row[0], der=bytes(row[1]), not_after=row[2], crl_shard=row[3])
+
+    def derived_from(self, tx: Transaction, certificate_id: int) -> list[IssuedCertificate]:
+        """Those that were derived from one."""
+        return CertificateStore().derived_from(tx, certificate_id)
+
+    def origin_id(self, tx: Transaction, authority_id: int, serial: int) -> int | None:
+        """The certificate_id of the one that this one is derived from, where there is one."""
+        row = tx.one_or_none(_ORIGIN, authority_id=authority_id, serial=serial_text(serial))
+        return None if row is None else row[0]
+
+    def block_keys_of(
+        self, tx: Transaction, certificates: Sequence[bytes], *, reason: str, actor: str, now: datetime
+    ) -> int:
+        """Never certify the keys of those certificates in DER (again). How many were not blocked before.
+
+        Raises: SecondPlaceUnavailable.
+        """
+        found = [
+            CertificateStore().block_key_of(
+                tx, x509.load_der_x509_certificate(der), reason=reason, actor=actor, now=now
+            )
+            for der in certificates
+        ]
+        records = [record for record in found if record is not None]
+        self._second_place.append(records)
+        return len(records)
 
     def is_serial_taken(self, tx: Transaction, authority_id: int, serial: int) -> bool:
         """Whether a certificate or an intent has it."""

@@ -139,8 +139,10 @@ class IssuanceRecords:
         with self._database.write() as tx:
             if any(one.intent.derived_from is not None for one in signed):
                 self._statuses().hold(tx)
+            wanted = sorted(one.intent.request_id for one in signed)  # one order for all: none waits in a circle
+            completed = {request_id for request_id in wanted if self._intents.complete(tx, request_id, now)}
             for one in signed:
-                if not self._intents.complete(tx, one.intent.request_id, now):
+                if one.intent.request_id not in completed:
                     issued.append(None)
                     continue
                 certificate_id = self._certificates.add(tx, one.intent, one.certificate, one.der, now)

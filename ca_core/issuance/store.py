@@ -1,12 +1,14 @@
 """Tables of intents, certificates and keys."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 from asn1crypto.x509 import Certificate as Asn1Certificate
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import (
     Column,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 
@@ -30,6 +33,7 @@ from ca_core.issuance.model import Intent, IssuedCertificate, LintMode, LintStat
 from ca_core.issuance.second_place import blocked_key_record
 from ca_core.kernel.database import BigId, Row, Statement, Transaction, UtcTime
 from ca_core.kernel.second_place import Record
+from ca_core.keys.model import PublicKey, key_digest
 from ca_core.schema import metadata
 
 intents = Table(
@@ -197,12 +201,10 @@ _ADD_KEY = Statement(
     )
 )
 _BLOCK_KEY = Statement(
-    insert(blocked_keys).values(
-        key_digest=bindparam("key_digest"),
-        reason=bindparam("reason"),
-        actor=bindparam("actor"),
-        blocked_at=bindparam("blocked_at"),
-    )
+    text(
+        "INSERT INTO blocked_keys (key_digest, reason, actor, blocked_at)"
+        " VALUES (:key_digest, :reason, :actor, :blocked_at) ON CONFLICT (key_digest) DO NOTHING"
+    ).bindparams(bindparam("blocked_at", type_=UtcTime))
 )
 _FIND_BLOCKED = Statement(select(blocked_keys.c.reason).where(blocked_keys.c.key_digest == bindparam("key_digest")))
 _KEY_STATE = Statement(
@@ -389,14 +391,16 @@ class KeyRegister:
 
     def block(self, tx: Transaction, key_digest: str, *, reason: str, actor: str, now: datetime) -> bool:
         """Never certify this key (again). False where it was blocked before: then nothing changes."""
-        if self.blocked_because(tx, key_digest) is not None:
-            return False
-        tx.execute(_BLOCK_KEY, key_digest=key_digest, reason=reason, actor=actor, blocked_at=now)
-        return True
+        return tx.execute(_BLOCK_KEY, key_digest=key_digest, reason=reason, actor=actor, blocked_at=now) == 1
 
 
 def _key_digest(certificate: x509.Certificate) -> str:
-    """As `keys.model.key_digest`, of whatever key: cryptography does not read each that an old certificate has."""
+    """As `keys.model.key_digest`, whose octets are those of the key written anew; of one that cannot be read, which
+    is none that is certified here, by its own octets."""
+    with suppress(ValueError, UnsupportedAlgorithm):
+        key = certificate.public_key()
+        if isinstance(key, PublicKey):
+            return key_digest(key)
     parsed = Asn1Certificate.load(certificate.public_bytes(Encoding.DER))
     octets: bytes = parsed["tbs_certificate"]["subject_public_key_info"].dump()
     return sha256(octets).hexdigest()

@@ -19,7 +19,7 @@ from ca_core.migration.model import Cursor, Outcome, Reason, Verdict, masked
 from ca_core.revocation.errors import RevocationError
 from ca_core.revocation.log import StatusLog
 from ca_core.revocation.model import FIRST_DATE, Change, RevocationReason, StatusChange
-from ca_core.revocation.past import PastChange, PastChanges
+from ca_core.revocation.past import PastChange, PastChanges, follower
 
 MAX_CRL_BYTES = 256 * 1024 * 1024
 _MAX_NUMBER = 1 << 62
@@ -117,7 +117,8 @@ class CrlSource:
 
 
 class CrlImporter:
-    """Certificates that are here become revoked or suspended; entries of others are refused and reported.
+    """Certificates that are here become revoked or suspended, and with them what was derived from them here; entries of
+    others are refused and reported. A compromised key is blocked.
 
     made_at: the list's thisUpdate.
     """
@@ -155,6 +156,7 @@ class CrlImporter:
         """
         outcomes: list[Outcome | None] = []
         wanted: list[PastChange] = []
+        compromised: dict[int, bytes] = {}
         for entry in prepared:
             if not isinstance(entry, CrlEntry):
                 raise TypeError("not prepared here")
@@ -178,8 +180,23 @@ class CrlImporter:
             outcomes.append(settled)
             if settled is None:
                 wanted.append(change)
-        written = iter([self._outcome(tx, *pair) for pair in zip(wanted, self._changes.add(tx, wanted), strict=True)])
-        return [next(written) if outcome is None else outcome for outcome in outcomes]
+            if change.reason is RevocationReason.KEY_COMPROMISE:
+                compromised[len(outcomes) - 1] = known.der
+        added = self._changes.add(tx, wanted, lambda change: self._followers(tx, change))
+        written = iter([self._outcome(tx, *pair) for pair in zip(wanted, added, strict=True)])
+        told = [next(written) if outcome is None else outcome for outcome in outcomes]
+        self._certificates.block_keys_of(
+            tx,
+            [der for index, der in compromised.items() if isinstance(told[index], Verdict)],
+            reason=RevocationReason.KEY_COMPROMISE.value,
+            actor=self._actor,
+            now=self._clock(),
+        )
+        return told
+
+    def _followers(self, tx: Transaction, change: PastChange) -> list[PastChange]:
+        derived = self._certificates.derived_from(tx, change.certificate_id)
+        return [follower(change, one) for one in derived]
 
     def _settled(self, tx: Transaction, change: PastChange) -> Outcome | None:
         """Of a suspension or resumption, what may follow every other, why it is not written now."""

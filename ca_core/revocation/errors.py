@@ -29,6 +29,12 @@ class NotSuspended(RevocationError):
     code = "certificate_not_suspended"
 
 
+class OriginNotGood(RevocationError):
+    """What is derived from a certificate is not resumed while that one is suspended or revoked."""
+
+    code = "certificate_origin_not_good"
+
+
 class ReasonRefused(RevocationError):
     """certificateHold and removeFromCRL are what suspension and resumption write; nobody revokes for them."""
 

@@ -112,24 +112,26 @@ class EntriesSize:
     octets: int
 
 
-def verify_may_follow(latest: Change | None, wanted: Change) -> None:
+def verify_may_follow(latest: Change | None, wanted: Change, *, makes_own: bool = False) -> None:
     """Accepts what the latest change of a certificate allows.
 
-    good (None or resume) -> revoke, suspend; suspended -> revoke, resume; revoked -> nothing.
+    good (None or resume) -> revoke, suspend; suspended -> revoke, resume; revoked -> nothing. makes_own: the latest
+    only follows from a change of its origin, and the wanted one does not: such a suspension may be followed by one of
+    the certificate's own, which its origin's resumption does not take back.
     Raises: AlreadyRevoked, AlreadySuspended, NotSuspended.
     """
     if latest is Change.REVOKE:
         raise AlreadyRevoked
-    if wanted is Change.SUSPEND and latest is Change.SUSPEND:
+    if wanted is Change.SUSPEND and latest is Change.SUSPEND and not makes_own:
         raise AlreadySuspended
     if wanted is Change.RESUME and latest is not Change.SUSPEND:
         raise NotSuspended
 
 
 def revocation_date(latest: StatusChange | None, wanted: Change, now: datetime) -> datetime:
-    """What lists and answers say. A revocation that ends a suspension dates from its beginning (X.509 s9.5.3.1): what
-    was signed in between does not become good by it."""
-    if wanted is Change.REVOKE and latest is not None and latest.change is Change.SUSPEND:
+    """What lists and answers say. A revocation that ends a suspension dates from its beginning (X.509 s9.5.3.1), as
+    does another suspension on top of it: what was signed in between does not become good by it."""
+    if wanted is not Change.RESUME and latest is not None and latest.change is Change.SUSPEND:
         return min(latest.at, now)
     return now
 

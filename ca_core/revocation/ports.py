@@ -30,6 +30,11 @@ class Issued(Protocol):
         """The part of its authority's lists that it was issued into."""
         ...
 
+    @property
+    def derived_from(self) -> int | None:
+        """The certificate_id of its origin, where it has one."""
+        ...
+
 
 class Certificates(Protocol):
     """What was issued: `ca_core.issuance.CertificateStore`."""

@@ -11,7 +11,7 @@ from ca_core.kernel.database import Database, Transaction
 from ca_core.kernel.second_place import WITHOUT_SECOND_PLACE, Record, SecondPlace
 from ca_core.revocation import store
 from ca_core.revocation.crl_entry import crl_entry
-from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused, RevocationError
+from ca_core.revocation.errors import CertificateNotFound, InvalidityDateRefused, OriginNotGood, RevocationError
 from ca_core.revocation.model import (
     FIRST_DATE,
     Change,
@@ -106,7 +106,8 @@ class RevocationService:
             return self.apply(tx, command)
 
     def resume(self, authority_id: int, serial: int, actor: str, *, request_id: str = "") -> StatusChange:
-        """Makes a suspended certificate good again. Raises: CertificateNotFound, AlreadyRevoked, NotSuspended."""
+        """Makes a suspended certificate good again. Raises: CertificateNotFound, AlreadyRevoked, NotSuspended,
+        OriginNotGood."""
         command = ChangeCommand(
             authority_id=authority_id,
             serial=serial,
@@ -131,10 +132,13 @@ class RevocationService:
             records: list[Record] = []
             for command in commands:
                 followed = done.get((command.authority_id, command.serial))
+                if followed is not None and followed.change is command.change:
+                    outcomes.append(followed)
+                    continue
                 try:
                     self._judged(tx, command)
                 except RevocationError as refused:
-                    outcomes.append(refused if followed is None else followed)
+                    outcomes.append(refused)
                     continue
                 changes, written = self._write(tx, command)
                 outcomes.append(changes[0])
@@ -147,7 +151,8 @@ class RevocationService:
         """The change, within a transaction of the caller's (a replacement revokes what it replaces).
 
         1. The log's lock: from here to the commit nobody else decides. 2. The reason fits the change, the certificate
-        is one of that authority, its latest change allows this one. 3. The change with its CRL entry. 4. The audit
+        is one of that authority, its latest change and its origin's allow this
+        one. 3. The change with its CRL entry. 4. The audit
         event. 5. A key that is compromised is never certified again. 6. The same for what was derived from the
         certificate. 7. The second place. After a refusal the caller's transaction must not commit.
         """
@@ -175,7 +180,7 @@ class RevocationService:
     ) -> tuple[list[StatusChange], list[Record]]:
         """Steps 1 to 6: the change, those that follow from it, and the records of all."""
         sequence = store.next_sequence(tx)
-        issued, latest, now = self._judged(tx, command)
+        issued, latest, now = self._judged(tx, command, by_origin=by_origin)
         at = revocation_date(latest, command.change, now)
         change = StatusChange(
             sequence=sequence,
@@ -185,7 +190,7 @@ class RevocationService:
             change=command.change,
             reason=command.reason,
             at=at,
-            invalidity_date=_invalidity_date(command.invalidity_date, now),
+            invalidity_date=_whole_second(command.invalidity_date),
             actor=command.actor,
             not_after=issued.certificate.not_valid_after_utc,
             crl_shard=issued.crl_shard,
@@ -225,16 +230,30 @@ class RevocationService:
         )
         return [record]
 
-    def _judged(self, tx: Transaction, command: ChangeCommand) -> tuple[Issued, StatusChange | None, datetime]:
-        """The certificate, its latest change, and now; under the log's lock. Raises: RevocationError."""
+    def _judged(
+        self, tx: Transaction, command: ChangeCommand, *, by_origin: bool = False
+    ) -> tuple[Issued, StatusChange | None, datetime]:
+        """The certificate, its latest change, and now; under the log's lock. Raises: RevocationError.
+
+        by_origin: it follows from a change that was judged, or moved in with its own invalidity date.
+        """
         verify_reason_fits(command.change, command.reason)
         issued = self._certificates.find(tx, command.authority_id, command.serial)
         if issued is None:
             raise CertificateNotFound(f"authority {command.authority_id}")
         now = self._clock()
-        _invalidity_date(command.invalidity_date, now)
+        if not by_origin:
+            _verify_invalidity_date(command.invalidity_date, now)
         latest = store.latest(tx, issued.certificate_id)
-        verify_may_follow(None if latest is None else latest.change, command.change)
+        verify_may_follow(
+            None if latest is None else latest.change,
+            command.change,
+            makes_own=latest is not None and latest.by_origin and not by_origin,
+        )
+        if command.change is Change.RESUME and issued.derived_from is not None:
+            origins = store.latest(tx, issued.derived_from)
+            if origins is not None and origins.change is not Change.RESUME:
+                raise OriginNotGood(f"certificate {issued.derived_from}")
         return issued, latest, now
 
 
@@ -251,12 +270,13 @@ def _follower(change: StatusChange, derived: Issued, actor: str, request_id: str
     )
 
 
-def _invalidity_date(wanted: datetime | None, now: datetime) -> datetime | None:
-    if wanted is None:
-        return None
-    if wanted.tzinfo is None or not FIRST_DATE <= wanted <= now:
+def _verify_invalidity_date(wanted: datetime | None, now: datetime) -> None:
+    if wanted is not None and (wanted.tzinfo is None or not FIRST_DATE <= wanted <= now):
         raise InvalidityDateRefused("it needs a zone, and lies between 1950 and now")
-    return wanted.replace(microsecond=0)
+
+
+def _whole_second(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(microsecond=0)
 
 
 def _audit_event(change: StatusChange, request_id: str) -> AuditEvent:

@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,23 +23,27 @@ from idp.bench import crl_country
 _REVOCATIONS = 300
 
 
+@dataclass
+class _One:
+    certificate: x509.Certificate
+    certificate_id: int
+    authority_id: int = 1
+    serial: int = 0
+    crl_shard: int | None = 3
+    derived_from: int | None = None
+
+
 class _Numbered:
     """Certificates that are found without a look-up: the revocation's own cost is measured."""
 
-    certificate_id = 0
-    authority_id = 1
-    serial = 0
-    crl_shard = 3
-
     def __init__(self, certificate: x509.Certificate, first: int) -> None:
-        self.certificate = certificate
-        self.certificate_id = first
+        self._one = _One(certificate, first)
 
-    def find(self, tx: Transaction, authority_id: int, serial: int) -> "_Numbered":
-        self.certificate_id += 1
-        return self
+    def find(self, tx: Transaction, authority_id: int, serial: int) -> _One:
+        self._one.certificate_id += 1
+        return self._one
 
-    def derived_from(self, tx: Transaction, certificate_id: int) -> tuple["_Numbered", ...]:
+    def derived_from(self, tx: Transaction, certificate_id: int) -> tuple[_One, ...]:
         return ()
 
     def block_key_of(

@@ -59,7 +59,8 @@ def suspend(card_number: CardArgument, config: ConfigOption = None) -> None:
 
 @app.command()
 def resume(card_number: CardArgument, config: ConfigOption = None) -> None:
-    """Makes the card's suspended certificates valid again."""
+    """Makes the card's suspended certificates valid again. What is derived from them follows, unless it was suspended
+    itself: see `ca resume`."""
     with opened(config, durable=True) as ca:
         _change(ca, card_number, Change.RESUME, RevocationReason.REMOVE_FROM_CRL)
 
@@ -72,6 +73,9 @@ def _change(
     invalidity_date: datetime | None = None,
 ) -> None:
     """Changes every certificate that can be changed, all at once; raises the first refusal if none could."""
+    found = _certificates(ca, card_number)
+    if change is Change.RESUME:
+        found = [one for one in found if one.derived_from is None] or found
     commands = [
         ChangeCommand(
             authority_id=one.authority_id,
@@ -81,7 +85,7 @@ def _change(
             actor=operator(),
             invalidity_date=invalidity_date,
         )
-        for one in _certificates(ca, card_number)
+        for one in found
     ]
     outcomes = ca.revocation.change_together(commands)
     refused = [outcome for outcome in outcomes if isinstance(outcome, RevocationError)]

@@ -3,10 +3,16 @@
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from asn1crypto.keys import ECPointBitString
+from asn1crypto.x509 import Certificate as Asn1Certificate
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text
 
 from ca_core.audit import AuditEvent, AuditUnavailable
@@ -23,35 +29,23 @@ from ca_core.issuance.model import LintMode
 from ca_core.issuance.origins import MAX_DERIVED
 from ca_core.kernel.database import Database, Statement, Transaction
 from ca_core.kernel.second_place import Record
+from ca_core.keys.model import key_digest
 from ca_core.profiles import ProfileError, load_profiles
-from ca_core.revocation import Change, ChangeCommand, RevocationReason, StatusChange, StatusLog
-from support.fakes import FakeClock, SeededRng
+from ca_core.revocation import Change, ChangeCommand, RevocationReason, StatusChange
+from ca_core.revocation.errors import AlreadyRevoked, AlreadySuspended, OriginNotGood
+from support.derived import ACTOR, HOLD, LOG, Died, derived_request, history, scope
+from support.fakes import START, FakeClock, SeededRng
+from support.moving_in import moving_in
 from support.pki import World, certification_request, citizen_request, make_world, new_key
 from support.postgresql import somebody_waits
-from support.second_place import Guarded
 
-ACTOR = "operator:1"
 DERIVED = ("derived-hardware-statement", "derived-software-statement", "passkey", "phone-signature")
-HOLD = RevocationReason.CERTIFICATE_HOLD
 COUNT = Statement(text("SELECT count(*) FROM issuance_intents"))
-LOG = StatusLog()
 
 
 @pytest.fixture
 def world(database: Database, clock: FakeClock, rng: SeededRng) -> World:
     return make_world(database, clock, rng, also=DERIVED)
-
-
-def derived_request(
-    origin: IssuedCertificate | int, number: int = 1, profile: str = "passkey", **others: object
-) -> IssuanceRequest:
-    origin_id = origin if isinstance(origin, int) else origin.certificate_id
-    return citizen_request(f"derived-{number}", profile=profile, derived_from=origin_id, **others)  # type: ignore[arg-type]  # passed through
-
-
-def history(database: Database, issued: IssuedCertificate) -> list[tuple[Change, RevocationReason, bool]]:
-    with database.read() as tx:
-        return [(one.change, one.reason, one.by_origin) for one in LOG.history(tx, issued.certificate_id)]
 
 
 def intents(database: Database) -> int:
@@ -179,18 +173,46 @@ def test_it_is_suspended_resumed_and_revoked_with_its_origin(world: World, datab
     assert history(database, others) == []
 
 
-def test_a_resumption_takes_back_only_what_the_suspension_took_along(world: World, database: Database) -> None:
+def test_a_resumption_takes_back_only_what_the_suspension_took_along(
+    world: World, database: Database, clock: FakeClock
+) -> None:
     origin = world.issuance.issue(citizen_request())
-    lost, followed, ended, taken_back = (world.issuance.issue(derived_request(origin, number)) for number in range(4))
+    lost, followed, ended, lost_meanwhile = (
+        world.issuance.issue(derived_request(origin, number)) for number in range(4)
+    )
     world.revocation.suspend(lost.authority_id, lost.serial, ACTOR)
     world.revocation.revoke(ended.authority_id, ended.serial, RevocationReason.SUPERSEDED, ACTOR)
     world.revocation.suspend(origin.authority_id, origin.serial, ACTOR)
-    world.revocation.resume(taken_back.authority_id, taken_back.serial, ACTOR)
-    world.revocation.suspend(taken_back.authority_id, taken_back.serial, ACTOR)
+    clock.advance(60)
+    world.revocation.suspend(lost_meanwhile.authority_id, lost_meanwhile.serial, ACTOR)
+    with pytest.raises(AlreadySuspended):
+        world.revocation.suspend(lost_meanwhile.authority_id, lost_meanwhile.serial, ACTOR)
     world.revocation.resume(origin.authority_id, origin.serial, ACTOR)
-    latest = [history(database, one)[-1][0] for one in (lost, followed, ended, taken_back)]
-    assert latest == [Change.SUSPEND, Change.RESUME, Change.REVOKE, Change.SUSPEND]
+    latest = [history(database, one)[-1] for one in (lost, followed, ended, lost_meanwhile)]
+    assert [change for change, _, _ in latest] == [Change.SUSPEND, Change.RESUME, Change.REVOKE, Change.SUSPEND]
     assert len(history(database, lost)) == len(history(database, ended)) == 1
+    assert history(database, lost_meanwhile) == [(Change.SUSPEND, HOLD, True), (Change.SUSPEND, HOLD, False)]
+    with database.read() as tx:
+        first, second = LOG.history(tx, lost_meanwhile.certificate_id)
+        (size,) = LOG.measure(tx, scope(lost_meanwhile.authority_id, LOG.head(tx)))
+    assert first.at == second.at
+    assert size.entries == 3, "lost, ended, and once what was lost meanwhile"
+    world.revocation.resume(lost_meanwhile.authority_id, lost_meanwhile.serial, ACTOR)
+
+
+@pytest.mark.parametrize("change", [Change.SUSPEND, Change.REVOKE])
+def test_it_is_not_resumed_while_its_origin_is_not_good(world: World, database: Database, change: Change) -> None:
+    origin = world.issuance.issue(citizen_request())
+    followed, lost = (world.issuance.issue(derived_request(origin, number)) for number in range(2))
+    world.revocation.suspend(lost.authority_id, lost.serial, ACTOR)
+    world.revocation.suspend(origin.authority_id, origin.serial, ACTOR)
+    if change is Change.REVOKE:
+        world.revocation.revoke(origin.authority_id, origin.serial, RevocationReason.SUPERSEDED, ACTOR)
+    before = [history(database, one) for one in (followed, lost)]
+    for one in (followed, lost):
+        with pytest.raises(OriginNotGood if change is Change.SUSPEND else AlreadyRevoked):
+            world.revocation.resume(one.authority_id, one.serial, ACTOR)
+    assert [history(database, one) for one in (followed, lost)] == before
 
 
 def test_a_compromised_key_is_its_own_certificates_and_is_never_certified_again(
@@ -263,13 +285,100 @@ def test_a_card_that_is_changed_as_a_whole_counts_what_followed(world: World) ->
     assert [type(outcome) for outcome in outcomes] == [StatusChange, StatusChange]
     with world.database.read() as tx:
         assert LOG.head(tx) == 2
+    world.revocation.resume(origin.authority_id, origin.serial, ACTOR)
+    assert history(world.database, derived)[-1][0] is Change.RESUME
+
+
+LISTED = [
+    (x509.ReasonFlags.certificate_hold, Change.SUSPEND, HOLD),
+    (x509.ReasonFlags.superseded, Change.REVOKE, RevocationReason.SUPERSEDED),
+    (x509.ReasonFlags.key_compromise, Change.REVOKE, RevocationReason.PRIVILEGE_WITHDRAWN),
+]
+
+
+@pytest.mark.parametrize(("listed", "change", "reason"), LISTED)
+def test_it_follows_a_list_that_moves_in(
+    world: World,
+    database: Database,
+    clock: FakeClock,
+    tmp_path: Path,
+    listed: x509.ReasonFlags,
+    change: Change,
+    reason: RevocationReason,
+) -> None:
+    """An imported card is an origin too, and its old house's last list comes after it."""
+    key = new_key()
+    origin = world.issuance.issue(citizen_request(key=key))
+    followed, lost = (world.issuance.issue(derived_request(origin, number)) for number in range(2))
+    at = clock.now
+    clock.advance(3_600)
+    world.revocation.suspend(lost.authority_id, lost.serial, ACTOR)
+    moving = moving_in(database, clock, SeededRng(7))
+    for number, listed_reason in enumerate((listed, x509.ReasonFlags.remove_from_crl)):
+        path = tmp_path / f"{number}.crl"
+        path.write_bytes(crl_of(world, origin, at, listed_reason, number))
+        if number == 0 or change is Change.SUSPEND:
+            moving.import_crl(path, "citizen-g1", actor=ACTOR)
+        if number == 0:
+            assert history(database, followed) == [(change, reason, True)]
+            assert history(database, lost)[-1][:2] == (change, reason)
+    if change is Change.SUSPEND:
+        assert [history(database, one)[-1][0] for one in (followed, lost)] == [Change.RESUME, Change.SUSPEND]
+    if listed is x509.ReasonFlags.key_compromise:
+        with pytest.raises(KeyBlocked):
+            world.issuance.issue(citizen_request("again", key=key))
+    with database.read() as tx:
+        assert [one.sequence for one in LOG.changes_after(tx, 0)] == list(range(1, LOG.head(tx) + 1))
+
+
+def crl_of(world: World, issued: IssuedCertificate, at: datetime, reason: x509.ReasonFlags, number: int) -> bytes:
+    """A list of the authority's with that entry."""
+    authority = world.registry.by_slug("citizen-g1")
+    entry = x509.RevokedCertificateBuilder().serial_number(issued.serial).revocation_date(at)
+    key = world.key_store.private_key(authority.key_label)
+    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    now = world.issuance._clock()
+    return (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(now)
+        .next_update(now + timedelta(days=1))
+        .add_extension(x509.CRLNumber(1 + number), critical=False)
+        .add_revoked_certificate(entry.add_extension(x509.CRLReason(reason), critical=False).build())
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+
+
+def test_a_key_in_other_octets_is_the_same_key(database: Database) -> None:
+    """An old certificate names its curve's point compressed: the register knows keys as they are written here."""
+    key = new_key()
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    parsed = Asn1Certificate.load(certificate.public_bytes(Encoding.DER))
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    parsed["tbs_certificate"]["subject_public_key_info"]["public_key"] = ECPointBitString(point)
+    old = x509.load_der_x509_certificate(parsed.dump(force=True))
+    assert old.public_bytes(Encoding.DER) != certificate.public_bytes(Encoding.DER)
+    store = CertificateStore()
+    with database.write() as tx:
+        record = store.block_key_of(tx, old, reason="keyCompromise", actor=ACTOR, now=START)
+        assert record is not None
+        assert record["key_digest"] == key_digest(key.public_key())
+        assert store.block_key_of(tx, certificate, reason="keyCompromise", actor=ACTOR, now=START) is None
 
 
 # Between the two
-
-
-class Died(BaseException):
-    """The process ends there."""
 
 
 @pytest.mark.parametrize("change", [Change.REVOKE, Change.SUSPEND])
@@ -364,27 +473,3 @@ def test_a_revocation_does_not_pass_by_what_is_being_recorded(
         revoking.result(timeout=30)
     assert history(database, derived) == [(Change.REVOKE, RevocationReason.SUPERSEDED, True)]
     database.dispose()
-
-
-# The second place
-
-
-@pytest.mark.parametrize("backed_up", ["before", "between"])
-def test_a_restore_brings_back_who_follows_whom(
-    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock, backed_up: str
-) -> None:
-    if backed_up == "before":
-        guarded.backups.create(tmp_path / "backup", actor=ACTOR)
-    origin = guarded.issuance.issue(citizen_request())
-    lost, followed = (guarded.issuance.issue(derived_request(origin, number)) for number in range(2))
-    guarded.revocation.suspend(lost.authority_id, lost.serial, ACTOR)
-    if backed_up == "between":
-        guarded.backups.create(tmp_path / "backup", actor=ACTOR)
-    guarded.revocation.suspend(origin.authority_id, origin.serial, ACTOR)
-    report = guarded.backups.restore(tmp_path / "backup", target_url, key_folder=tmp_path / "keys2", actor=ACTOR)
-    assert (report.replay.changes, report.replay.uncertain) == (3 if backed_up == "before" else 2, 0)
-    again = Guarded(target_url, tmp_path, restored, clock, SeededRng(5))
-    again.revocation.resume(origin.authority_id, origin.serial, ACTOR)
-    assert [history(restored, one)[-1][0] for one in (lost, followed)] == [Change.SUSPEND, Change.RESUME]
-    again.revocation.revoke(origin.authority_id, origin.serial, RevocationReason.SUPERSEDED, ACTOR)
-    assert [history(restored, one)[-1][0] for one in (lost, followed)] == [Change.REVOKE, Change.REVOKE]

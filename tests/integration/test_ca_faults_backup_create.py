@@ -20,7 +20,7 @@ from ca_core.backup.drill import run_drill
 from ca_core.backup.errors import BackupDamaged, BackupRefused, TargetNotEmpty
 from ca_core.backup.manifest import MANIFEST, file_digest, read_manifest
 from ca_core.backup.service import verify_restored
-from ca_core.backup.unfinished import drill_place
+from ca_core.backup.unfinished import drill_place, take_away_left, unfinished_backup
 from ca_core.issuance import CertificateStore
 from ca_core.kernel import database as kernel
 from ca_core.kernel.database import Database
@@ -103,7 +103,7 @@ def test_kill_9_at_each_step(
     read_manifest(target)
     assert left_over(place) == []
     assert digests(place / "earlier") == earlier
-    assert count > 12 and unnamed > 5 and whole == 2  # renamed, and not yet durable
+    assert count > 12 and unnamed > 5 and whole == 3  # renamed, and not yet durable
     restores(guarded, target, target_url)
     verify_restored(restored)
     with restored.read() as tx:
@@ -313,6 +313,25 @@ def test_a_drill_takes_away_no_folder_of_one_that_goes_on_nor_what_is_none(
         assert set(left_over(place.parent)) == {link, file, other}
     assert sorted(path.name for path in kept.iterdir()) == ["file"]
     assert set(left_over(place.parent)) == {link, file}
+
+
+def test_another_that_begins_takes_away_none_that_is_about_to_be_the_backup(
+    tmp_path: Path, rng: SeededRng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "backup"
+    rename = os.rename
+
+    def slowly(before: Path, after: Path) -> None:
+        take_away_left(target)
+        rename(before, after)
+        take_away_left(target)
+
+    with unfinished_backup(target, rng) as made:
+        (made.folder / "file").write_text("kept")
+        monkeypatch.setattr(os, "rename", slowly)
+        made.become(target)
+    assert [path.name for path in target.iterdir()] == ["file"]
+    assert left_over(tmp_path) == []
 
 
 def test_a_drill_of_postgresql_needs_a_scratch_place(tmp_path: Path, clock: FakeClock, rng: SeededRng) -> None:

@@ -67,7 +67,7 @@ class FromMemoryProtocol(HoldingProtocol):
                 answer = None
             if answer is not None:
                 self._unset_keepalive_if_required()
-                self._expect(None)
+                self._request_is_over()
                 self._write(200, answer)
                 self._rest()
                 return

@@ -109,7 +109,7 @@ class HoldingProtocol(BoundedHttpProtocol):
     def _is_ready(self) -> bool:
         """No other request is being answered, and what is written now goes out."""
         is_free = self.cycle is None or self.cycle.response_complete
-        return is_free and not self.flow.write_paused and not self.transport.is_closing()
+        return is_free and not self.transport.is_closing() and not self.flow.write_paused
 
     def _may_hold(self) -> bool:
         if self.cycle is not None and not self.cycle.response_complete:

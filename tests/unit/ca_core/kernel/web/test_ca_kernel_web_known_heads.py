@@ -78,6 +78,15 @@ def test_the_same_answers_as_of_the_parsers_way(name: str, caplog: pytest.LogCap
     assert app.by_memory >= 1
 
 
+def test_empty_lines_between_known_ones_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "MAX_HEAD_BYTES", 80)
+    fragments = [b"\r\n" if number % 2 else GET for number in range(120)]
+    theirs, _ = exchange(BoundedHttpProtocol, fragments)
+    ours, app = exchange(FromMemoryProtocol, fragments)
+    assert ours == theirs
+    assert app.by_memory == 60
+
+
 def test_what_is_known_is_not_parsed_again_on_any_connection() -> None:
     async def talk() -> None:
         app = Application()
