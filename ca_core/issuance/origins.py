@@ -43,5 +43,5 @@ class Origins:
         latest = self._log.latest(tx, origin.certificate_id)
         if latest is not None and latest.change is not Change.RESUME:
             raise OriginRefused("revoked or suspended")
-        if len(self._certificates.derived_from(tx, origin.certificate_id)) >= MAX_DERIVED:
+        if self._certificates.count_derived(tx, origin.certificate_id) >= MAX_DERIVED:
             raise OriginRefused("too much is derived from it")

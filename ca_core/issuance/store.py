@@ -188,6 +188,9 @@ _BY_CARD = Statement(
 _BY_PERSON = Statement(
     select(*_CERTIFICATE).where(certificates.c.person_id == bindparam("person_id")).order_by(certificates.c.id)
 )
+_COUNT_DERIVED = Statement(
+    select(func.count()).select_from(certificates).where(certificates.c.derived_from == bindparam("origin_id"))
+)
 _DERIVED_FROM = Statement(
     select(*_CERTIFICATE).where(certificates.c.derived_from == bindparam("origin_id")).order_by(certificates.c.id)
 )
@@ -266,6 +269,10 @@ class CertificateStore:
         """Those that were derived from one, oldest first; at most `origins.MAX_DERIVED`, and what was under way."""
         return [_issued(row) for row in tx.all(_DERIVED_FROM, origin_id=certificate_id)]
 
+    def count_derived(self, tx: Transaction, certificate_id: int) -> int:
+        row = tx.one_or_none(_COUNT_DERIVED, origin_id=certificate_id)
+        return 0 if row is None else int(row[0])
+
     def block_key_of(
         self, tx: Transaction, certificate: x509.Certificate, *, reason: str, actor: str, now: datetime
     ) -> Record | None:
@@ -332,8 +339,9 @@ class IntentStore:
         tx.execute(_ADD_INTENT, **intent_values(intent))
 
     def add_all(self, tx: Transaction, new: Iterable[Intent]) -> None:
-        """Raises: Conflict, as `add`, for any of them."""
-        tx.execute_many(_ADD_INTENT, [intent_values(intent) for intent in new])
+        """Raises: Conflict, as `add`, for any of them. In one order, whoever records the same."""
+        ordered = sorted(new, key=lambda intent: intent.request_id)
+        tx.execute_many(_ADD_INTENT, [intent_values(intent) for intent in ordered])
 
     def find(self, tx: Transaction, request_id: str) -> Intent | None:
         row = tx.one_or_none(_FIND_INTENT, request_id=request_id)
@@ -348,7 +356,7 @@ class IntentStore:
         return tx.execute(_COMPLETE_INTENT, wanted_request_id=request_id, completed_at=now) == 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class KeyUse:
     """For what and for whom a key was certified first."""
 
@@ -380,7 +388,7 @@ class KeyRegister:
             _ADD_KEY,
             [
                 {"key_digest": digest, "profile": use.profile, "holder": use.holder, "certified_at": now}
-                for digest, use in uses.items()
+                for digest, use in sorted(uses.items())  # in one order: who records the same waits, and no circle
             ],
         )
 

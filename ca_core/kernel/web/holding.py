@@ -51,8 +51,10 @@ class HoldingProtocol(BoundedHttpProtocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        self._idle_since = None
+        idle_since, self._idle_since = self._idle_since, None
         super().data_received(data)
+        if self._is_at_start and self._idle_since is None and (self.cycle is None or self.cycle.response_complete):
+            self._idle_since = idle_since  # empty lines are no request: the connection is as idle as before
 
     def on_message_begin(self) -> None:
         if not self._is_holding:

@@ -247,6 +247,25 @@ def test_an_idle_connection_is_ended_and_a_busy_one_is_not() -> None:
     connected(talk())
 
 
+def test_empty_lines_keep_no_connection_open() -> None:
+    async def talk() -> None:
+        loop = asyncio.get_running_loop()
+        parsed, known = (Peer(FromMemoryProtocol, Application(), timeout_keep_alive=1) for _ in range(2))
+        await parsed.send(GET)
+        await known.send(GET, GET)
+        began = loop.time()
+        while not (parsed.transport.is_closed and known.transport.is_closed):
+            assert loop.time() < began + 10
+            for peer in (parsed, known):
+                peer.protocol.data_received(b"\r\n")
+            await asyncio.sleep(0.05)
+        assert loop.time() >= began + 0.9
+        for peer in (parsed, known):
+            peer.end()
+
+    connected(talk())
+
+
 def test_nothing_is_left_of_a_connection_that_is_lost() -> None:
     async def talk() -> None:
         app = Application()
