@@ -151,10 +151,9 @@ class RevocationService:
         """The change, within a transaction of the caller's (a replacement revokes what it replaces).
 
         1. The log's lock: from here to the commit nobody else decides. 2. The reason fits the change, the certificate
-        is one of that authority, its latest change and its origin's allow this
-        one. 3. The change with its CRL entry. 4. The audit
-        event. 5. A key that is compromised is never certified again. 6. The same for what was derived from the
-        certificate. 7. The second place. After a refusal the caller's transaction must not commit.
+        is one of that authority, its latest change and its origin's allow this one. 3. The change with its CRL entry.
+        4. The audit event. 5. A key that is compromised is never certified again. 6. The same for what was derived from
+        the certificate. 7. The second place. After a refusal the caller's transaction must not commit.
         """
         changes, records = self._write(tx, command)
         self._second_place.append(records)
