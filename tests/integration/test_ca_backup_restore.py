@@ -3,27 +3,21 @@
 import json
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_core.audit import AuditSequencer, verify_log
 from ca_core.backup import service as backup_service
 from ca_core.backup import store as backup_store
-from ca_core.backup.copies import put_copy
-from ca_core.backup.drill import run_drill
 from ca_core.backup.errors import (
     BackupDamaged,
     BackupExists,
     BackupRefused,
-    DrillFailed,
     JournalFault,
     RestoreUnfinished,
     TargetNotEmpty,
@@ -111,24 +105,6 @@ def test_a_key_that_was_blocked_after_the_backup_stays_blocked(
     assert (report.replay.blocked_keys, report.replay.unknown_authority) == (1, 0)
     with pytest.raises(KeyBlocked):
         Guarded(target_url, tmp_path, restored, clock, SeededRng(5)).issuance.issue(request)
-
-
-@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
-def test_what_sqlite_left_beside_an_old_database_is_not_played_into_a_restored_one(tmp_path: Path, suffix: str) -> None:
-    """Where a process was killed, and then the database alone was moved away."""
-    copy, target = tmp_path / "copy.sqlite", tmp_path / "database.db"
-    with closing(sqlite3.connect(copy)) as connection:
-        connection.execute("CREATE TABLE restored (id INTEGER)")
-    left = tmp_path / f"database.db{suffix}"
-    left.write_bytes(b"of another database")
-    with pytest.raises(TargetNotEmpty, match=left.name):
-        put_copy(copy, f"sqlite:///{target}", "INSERT INTO restored VALUES (1)")
-    assert not target.exists()
-    assert left.read_bytes() == b"of another database"
-    left.unlink()
-    put_copy(copy, f"sqlite:///{target}", "INSERT INTO restored VALUES (1)")
-    with closing(sqlite3.connect(target)) as connection:
-        assert connection.execute("SELECT id FROM restored").fetchall() == [(1,)]
 
 
 def test_what_is_acknowledged_while_a_restore_ends_is_not_taken_for_settled(
@@ -441,73 +417,6 @@ def test_another_journal_or_none_un_revokes_nothing(
     assert state(restored, issued) is Change.REVOKE
 
 
-def test_the_drill_agrees_and_says_what_it_compared(
-    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
-) -> None:
-    for number in range(3):
-        revoke(guarded, issue(guarded, number))
-    report = run_drill(guarded.backups, guarded.url, target_url, clock=clock, actor="operator:1")
-    assert (report.changes, report.certificates, report.crl_entries, report.authorities) == (3, 5, 3, 2)
-    assert set(report.seconds) == {"create", "restore", "compare", "audit_chain"}
-    assert report.differences == ()
-
-
-def test_a_drill_into_a_database_that_holds_something_leaves_it_as_it_is(
-    guarded: Guarded, tmp_path: Path, clock: FakeClock
-) -> None:
-    """Were it the live one that somebody named as the scratch place, the drill would have to end there."""
-    issued = issue(guarded, 1)
-    with pytest.raises(TargetNotEmpty):
-        run_drill(guarded.backups, guarded.url, guarded.url, clock=clock, actor="operator:1")
-    again = Database.open(guarded.url)
-    try:
-        with again.read() as tx:
-            assert CertificateStore().find(tx, issued.authority_id, issued.serial) is not None
-    finally:
-        again.dispose()
-
-
-def test_the_drill_fails_where_a_revocation_never_reached_the_second_place(
-    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
-) -> None:
-    issued = issue(guarded, 1)
-    original = guarded.backups.create
-
-    def create_then_revoke(target: Path, *, actor: str) -> object:
-        manifest = original(target, actor=actor)
-        bare = Guarded(guarded.url, tmp_path, guarded.database, clock, SeededRng(3), second_place=Keeps())
-        revoke(bare, issued)
-        return manifest
-
-    guarded.backups.create = create_then_revoke  # type: ignore[method-assign, assignment]  # a revocation meanwhile
-    with pytest.raises(DrillFailed):
-        run_drill(guarded.backups, guarded.url, target_url, clock=clock, actor="operator:1")
-
-
-def test_the_drill_fails_where_a_layout_never_reached_the_second_place(
-    guarded: Guarded, tmp_path: Path, target_url: str, restored: Database, clock: FakeClock
-) -> None:
-    original = guarded.backups.create
-
-    def create_then_introduce(target: Path, *, actor: str) -> object:
-        manifest = original(target, actor=actor)
-        introduce(guarded, 2, "http://one.example.tw/pki")
-        return manifest
-
-    guarded.backups.create = create_then_introduce  # type: ignore[method-assign, assignment]  # a layout meanwhile
-    guarded.shards._second_place = Keeps()
-    with pytest.raises(DrillFailed) as failed:
-        run_drill(guarded.backups, guarded.url, target_url, clock=clock, actor="operator:1")
-    assert failed.value.detail == f"shard layout 1 of authority {guarded.authority_id}"
-
-
-class Keeps:
-    """A second place that says yes and keeps nothing."""
-
-    def append(self, records: Sequence[Record]) -> None:
-        pass
-
-
 def test_a_backup_while_others_write_has_every_revocation_once(
     guarded: Guarded, tmp_path: Path, target_url: str, restored: Database
 ) -> None:
@@ -529,18 +438,6 @@ def test_a_backup_while_others_write_has_every_revocation_once(
     with guarded.database.read() as tx:
         assert found == [change_record(change) for change in LOG.changes_after(tx, 0)]
     assert len(found) == 12
-
-
-def test_the_copy_holds_the_certificates_octets(guarded: Guarded, tmp_path: Path) -> None:
-    issued = issue(guarded, 1)
-    guarded.backups.create(tmp_path / "backup", actor="operator:1")
-    der = issued.certificate.public_bytes(Encoding.DER)
-    if guarded.database.is_embedded:
-        with closing(sqlite3.connect(tmp_path / "backup" / "database.sqlite")) as connection:
-            assert connection.execute("SELECT count(*) FROM certificates WHERE der = ?", (der,)).fetchone() == (1,)
-    else:
-        assert der.hex() in (tmp_path / "backup" / "database.sql").read_text()
-    assert (tmp_path / "backup").stat().st_mode & 0o077 == 0
 
 
 def child(url: str, folder: Path, action: str, serial: int, dies_at: str, clock: FakeClock) -> tuple[int, str]:
